@@ -1,0 +1,16 @@
+"""Job 6: register, wait for approval where it is asked for, deploy, verify, promote."""
+
+from frontdesk.components.component import component
+
+
+@component
+def deploy(recipe: str, fused: str, store: str, registry: str, approval: str) -> str:
+    """Make the candidate the champion. Returns its model id."""
+    from frontdesk.deployment import deploy
+    from frontdesk.registry import Registry
+    from frontdesk.steps import step
+    from frontdesk.storage import Store
+
+    with step("deploy"):
+        made = deploy(Store(store), Registry(registry), recipe=recipe, fused=fused, approval=approval)
+    return made.model_id

@@ -1,0 +1,341 @@
+"""The artifact: one folder that alone rebuilds a model, its preprocessing, its labels, its policy and its proof.
+
+A folder is written under a scratch name, its manifest last, and renamed; loading checks every name, size and digest
+first, then the golden rows, and refuses with the name of the bad file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from frontdesk.decisions import Policy, decide
+from frontdesk.engines import TOLERANCE, open_engine
+from frontdesk.errors import BundleError, StorageError
+from frontdesk.golden import GOLDEN, Model, read_golden
+from frontdesk.preprocessing.spec import Spec
+from frontdesk.records import Prediction
+from frontdesk.requests import validate
+from frontdesk.storage import MANIFEST, canonical_json, describe, digest, file_digest, reading, write_atomically
+from frontdesk.taxonomy import Taxonomy
+from frontdesk.text.cleaning import clean
+from frontdesk.version import VERSION, code_digest
+
+BUNDLE_FORMAT = 1
+REPORTS = ("metrics.json", "card.md")
+"""Written again after evaluation; the `model_id` does not depend on them."""
+PARTS = ("spec.json", "taxonomy.json", "policy.json", GOLDEN, *REPORTS)
+ModelKind = Literal["ticket-network", "ticket-classical"]
+MODEL_FILES: dict[str, tuple[str, ...]] = {
+    "ticket-network": ("model.onnx", "weights.safetensors", "config.json"),
+    "ticket-classical": ("config.json",),
+}
+"""What every model of a kind has; a kind may have more."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+_REMEDY = "Copy the bundle again from where it was made"
+
+
+def save_bundle(
+    folder: Path,
+    *,
+    recipe: str,
+    model_kind: ModelKind,
+    files: Mapping[str, Path | bytes],
+    spec: Spec,
+    policy: Policy,
+    taxonomy: Taxonomy,
+    metrics: Mapping[str, Any],
+    golden: pa.Table,
+    card: str,
+    snapshot: str,
+) -> str:
+    """Write a bundle, replacing what stands at its place.
+
+    Args:
+        folder: where; appears complete or not at all.
+        files: the model's own files, by flat name.
+        golden: see `frontdesk.golden.golden_table`.
+        snapshot: id of the snapshot that the model was trained on.
+
+    Returns:
+        The model_id: 20 hex digits over everything but the reports, so the same training gives the same id.
+    """
+    with _replacing(folder) as scratch:
+        for name, content in files.items():
+            _check_name(name)
+            if isinstance(content, bytes):
+                (scratch / name).write_bytes(content)
+            else:
+                shutil.copyfile(content, scratch / name)
+        (scratch / "spec.json").write_bytes(canonical_json(spec.to_json()))
+        (scratch / "taxonomy.json").write_bytes(canonical_json(taxonomy.to_json()))
+        (scratch / "policy.json").write_bytes(canonical_json(policy.to_json()))
+        (scratch / "metrics.json").write_bytes(canonical_json(metrics))
+        (scratch / "card.md").write_text(card, "utf-8")
+        pq.write_table(golden, scratch / GOLDEN, compression="zstd")
+        described = describe(scratch)
+        identity = {
+            "format": BUNDLE_FORMAT,
+            "recipe": recipe,
+            "model_kind": model_kind,
+            "snapshot": snapshot,
+            "files": {name: entry["sha256"] for name, entry in described.items() if name not in REPORTS},
+        }
+        model_id = digest(identity)[:20]
+        manifest = {
+            **identity,
+            "model_id": model_id,
+            "files": described,
+            "code": {"version": VERSION, "digest": code_digest()},
+            "taxonomy": taxonomy.version,
+        }
+        write_atomically(scratch / MANIFEST, canonical_json(manifest))
+    return model_id
+
+
+def update_bundle(folder: Path, *, metrics: Mapping[str, Any], card: str) -> None:
+    """Put the results of an evaluation into a bundle. Its model_id stays; the folder is replaced whole."""
+    manifest = verify_bundle(folder)
+    with _replacing(folder) as scratch:
+        for name in manifest["files"]:
+            if name not in REPORTS:
+                shutil.copyfile(folder / name, scratch / name)
+        (scratch / "metrics.json").write_bytes(canonical_json(metrics))
+        (scratch / "card.md").write_text(card, "utf-8")
+        write_atomically(scratch / MANIFEST, canonical_json({**manifest, "files": describe(scratch)}))
+
+
+@contextmanager
+def _replacing(folder: Path) -> Iterator[Path]:
+    """Yield an empty scratch folder that takes the place of ``folder`` when the block ends well."""
+    folder = folder.absolute()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch, old = folder.with_name(f".{folder.name}.partial"), folder.with_name(f".{folder.name}.replaced")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    try:
+        yield scratch
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    scratch.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or name == MANIFEST:
+        raise BundleError("a file of a bundle has a flat, plain name", where=str(name)[:80])
+
+
+def parse_manifest(content: bytes) -> dict[str, Any]:
+    """Read a manifest and check what it states: its format, its kind, the names and entries of its files.
+
+    Raises:
+        BundleError: not JSON, an unknown format or kind, a name that leaves the folder, a required file not listed.
+    """
+    try:
+        manifest = orjson.loads(content)
+        found_format, kind = manifest["format"], manifest["model_kind"]
+        files, named = manifest["files"], (manifest["model_id"], manifest["recipe"], manifest["taxonomy"])
+        entries = [(name, entry["sha256"], entry["bytes"]) for name, entry in files.items()]
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        if (
+            isinstance(error, KeyError)
+            and isinstance(manifest.get("format"), int)
+            and manifest["format"] > BUNDLE_FORMAT
+        ):
+            raise _unknown_format(manifest["format"]) from error
+        raise BundleError("the manifest cannot be read", where=MANIFEST, remedy=_REMEDY) from error
+    if found_format != BUNDLE_FORMAT:
+        raise _unknown_format(found_format)
+    if kind not in MODEL_FILES:
+        raise BundleError(f"unknown model kind {str(kind)[:40]!r}", where=MANIFEST, remedy="Use a newer release")
+    if not all(isinstance(value, str) for value in named):
+        raise BundleError("the manifest cannot be read", where=MANIFEST, remedy=_REMEDY)
+    for name, sha256, size in entries:
+        _check_name(name)
+        if not isinstance(sha256, str) or not isinstance(size, int):
+            raise BundleError("the manifest's entry of a file is not a digest and a size", where=name, remedy=_REMEDY)
+    for name in (*PARTS, *MODEL_FILES[kind]):
+        if name not in files:
+            raise BundleError("the manifest does not list a file that every bundle has", where=name, remedy=_REMEDY)
+    return dict(manifest)
+
+
+def _unknown_format(found: Any) -> BundleError:
+    remedy = "Use the release of Frontdesk that made the bundle, or train the model again"
+    return BundleError(f"bundle format {str(found)[:20]} is not {BUNDLE_FORMAT}", where=MANIFEST, remedy=remedy)
+
+
+def verify_bundle(folder: Path) -> dict[str, Any]:
+    """Check that a folder holds exactly the files of its manifest, each with its size and digest; return the manifest.
+
+    Raises:
+        BundleError: names the first file that is missing, altered or not listed.
+    """
+    try:
+        manifest = parse_manifest((folder / MANIFEST).read_bytes())
+    except OSError as error:
+        remedy = "Point to a folder that `frontdesk run` wrote"
+        raise BundleError("there is no bundle here: no manifest.json", where=str(folder), remedy=remedy) from error
+    for name, entry in manifest["files"].items():
+        path = folder / name
+        if not path.is_file():
+            raise BundleError("a file of the bundle is missing", where=name, remedy=_REMEDY)
+        if path.stat().st_size != entry["bytes"] or file_digest(path) != entry["sha256"]:
+            raise BundleError("a file of the bundle was altered: its digest is another", where=name, remedy=_REMEDY)
+    extra = sorted(
+        path.name for path in folder.iterdir() if path.name not in manifest["files"] and path.name != MANIFEST
+    )
+    if extra:
+        raise BundleError("a file that the manifest does not list", where=extra[0], remedy="Remove it")
+    return manifest
+
+
+def local_copy(location: str | Path) -> Path:
+    """Return the local folder of a bundle; an ``s3://`` one is copied once, into the user's cache.
+
+    The copy is kept under the digest of its manifest, so an altered or replaced bundle is another folder.
+    """
+    uri = str(location)
+    if not uri.startswith("s3://"):
+        return Path(uri.removeprefix("file://"))
+    with reading(f"{uri.rstrip('/')}/{MANIFEST}") as file:
+        content = bytes(file.read())
+    manifest = parse_manifest(content)
+    folder = _cache() / digest(content)[:20]
+    if folder.is_dir():
+        return folder
+    with _replacing(folder) as scratch:
+        for name, entry in manifest["files"].items():
+            with reading(f"{uri.rstrip('/')}/{name}") as source, (scratch / name).open("wb") as sink:
+                if source.size() != entry["bytes"]:
+                    raise BundleError("a file of the bundle has another size", where=name, remedy=_REMEDY)
+                try:
+                    shutil.copyfileobj(source, sink, 1 << 20)
+                except OSError as error:
+                    raise StorageError(f"reading stopped ({type(error).__name__})", where=uri) from error
+        (scratch / MANIFEST).write_bytes(content)
+        verify_bundle(scratch)
+    return folder
+
+
+def _cache() -> Path:
+    for root in (os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", tempfile.gettempdir()):
+        folder = Path(root) / "frontdesk" / "bundles"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(folder, os.W_OK):
+            return folder
+    raise StorageError("no folder for downloaded bundles is writable", remedy="Set XDG_CACHE_HOME")
+
+
+class Bundle:
+    """A loaded bundle: raw records in, labels and decisions out. Safe to share between threads.
+
+    Attributes:
+        model_id, recipe: of the manifest.
+        manifest, metrics: plain values.
+        spec, policy, taxonomy: parsed parts.
+        model: gives probabilities: an `Engine`, or the classical model.
+    """
+
+    def __init__(self, folder: Path, manifest: dict[str, Any], *, engine: str = "auto") -> None:
+        """Open the verified folder of a bundle; see `load`."""
+        self.manifest = manifest
+        self.model_id: str = manifest["model_id"]
+        self.recipe: str = manifest["recipe"]
+        self.spec = Spec.from_json(_parsed(folder, "spec.json"))
+        self.taxonomy = Taxonomy.from_json(_parsed(folder, "taxonomy.json"))
+        self.policy = Policy.from_json(_parsed(folder, "policy.json"))
+        self.metrics = _parsed(folder, "metrics.json")
+        if self.taxonomy != Taxonomy.of(self.spec) or self.taxonomy.version != manifest["taxonomy"]:
+            raise BundleError("the labels are not those of spec.json", where="taxonomy.json", remedy=_REMEDY)
+        if self.policy.heads.keys() != self.taxonomy.heads.keys():
+            raise BundleError("the heads are not those of taxonomy.json", where="policy.json", remedy=_REMEDY)
+        self.model: Model
+        if manifest["model_kind"] == "ticket-classical":
+            from frontdesk.ticket.classical import ClassicalModel
+
+            self.model = ClassicalModel.load(folder, self.spec)
+            difference = read_golden(folder).difference(self.model)
+            if not difference <= TOLERANCE:
+                raise BundleError(f"the golden rows differ by {difference:.1e}", where=GOLDEN, remedy=_REMEDY)
+        else:
+            self.model = open_engine(folder, self.spec, engine)
+
+    @classmethod
+    def load(cls, location: str | Path, *, engine: str = "auto") -> Bundle:
+        """Verify and open a bundle.
+
+        Args:
+            location: a local folder or ``s3://bucket/prefix``.
+            engine: ``auto`` or an engine's name; see `frontdesk.engines.open_engine`.
+
+        Raises:
+            BundleError: a file is missing, altered, unlisted or unreadable, or the golden rows differ.
+            UnreadableFile, StorageError: the ``s3://`` address does not answer.
+        """
+        folder = local_copy(location)
+        manifest = verify_bundle(folder)
+        try:
+            return cls(folder, manifest, engine=engine)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OSError) as error:
+            words = f"the bundle is complete but cannot be understood ({type(error).__name__})"
+            raise BundleError(words, where=str(location), remedy="Use the release that made it") from error
+
+    def validate(self, instances: Any) -> dict[str, list[Any]]:
+        """Check request instances and turn them into columns; see `frontdesk.requests.validate`."""
+        return validate(instances, self.spec)
+
+    def probabilities(self, columns: Mapping[str, Sequence[Any]], rows: int) -> dict[str, np.ndarray]:
+        """Return calibrated probabilities ``{head: float32 [rows, K]}`` of raw columns, K as in spec.labels."""
+        return self.model.probabilities(columns, rows)
+
+    def predict(self, instances: Any) -> list[Prediction]:
+        """Answer request instances. Raises `InvalidRequest` that names the instance and the field."""
+        return self.predict_columns(self.validate(instances), len(instances))
+
+    def predict_columns(self, columns: Mapping[str, Sequence[Any]], rows: int) -> list[Prediction]:
+        """Answer ``rows`` records given as raw columns; an absent column is missing in every row."""
+        if rows == 0:
+            return []
+        probabilities = self.probabilities(columns, rows)
+        texts = [columns[name] for name in self.spec.text if name in columns]
+        has_text = [not self.spec.text or any(clean(text[row]) for text in texts) for row in range(rows)]
+        answers = {
+            head: decide(probabilities[head], has_text, tree, self.policy.heads[head])
+            for head, tree in self.taxonomy.heads.items()
+        }
+        return [
+            Prediction.model_construct(
+                model_id=self.model_id, labels={head: answer[row] for head, answer in answers.items()}
+            )
+            for row in range(rows)
+        ]
+
+
+def _parsed(folder: Path, name: str) -> dict[str, Any]:
+    try:
+        content = orjson.loads((folder / name).read_bytes())
+    except orjson.JSONDecodeError as error:
+        raise BundleError("the file is not JSON", where=name, remedy=_REMEDY) from error
+    if not isinstance(content, dict):
+        raise BundleError("the file is not a JSON object", where=name, remedy=_REMEDY)
+    return content

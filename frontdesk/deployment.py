@@ -1,0 +1,148 @@
+"""From a measured bundle to the deployed one: the gate's question, the registry's entry, the model store.
+
+The model store is a part of the store: ``models/<recipe>/<model_id>/`` holds every registered bundle, for ever the
+same, and ``models/<recipe>/current.json`` names the deployed one. A server that reads ``current.json`` meets either the
+old or the new champion, never half of one.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import orjson
+
+from frontdesk import progress
+from frontdesk.errors import BundleError, GateRefused, UnreadableFile
+from frontdesk.logs import event
+from frontdesk.registry import Registry, Version
+from frontdesk.storage import Store, canonical_json
+
+CURRENT = "current.json"
+_log = logging.getLogger(__name__)
+
+
+def judge(store: Store, registry: Registry, *, recipe: str, fused: str) -> dict[str, Any]:
+    """Ask the gate whether a candidate may replace the champion.
+
+    Args:
+        fused: id of the candidate's folder in the store, made by job 5.
+
+    Returns:
+        ``{"decision": "promote" | "hold", "reasons": [words, ...]}``.
+    """
+    from frontdesk.recipes import jobs
+
+    manifest = _fused(store, fused)
+    champion = registry.champion(recipe)
+    if champion is not None and champion.model_id == manifest["model_id"]:
+        return {"decision": "promote", "reasons": ["Unchanged: the candidate is the champion already."]}
+    made = jobs(recipe).gate(fused=fused, champion=champion.bundle if champion else None, store=store.root)
+    event(_log, "gate", recipe=recipe, decision=made["decision"], model_id=manifest["model_id"])
+    return made
+
+
+def enter(store: Store, registry: Registry, *, recipe: str, fused: str) -> Version:
+    """Copy a candidate into the model store and register it; a second time finds both done.
+
+    Raises:
+        BundleError: the copy does not load, or its golden rows differ. It is taken away again, nothing is registered.
+    """
+    manifest = _fused(store, fused)
+    bundle = _place(store, recipe, fused, manifest["model_id"])
+    run = registry.record(
+        recipe,
+        model_id=manifest["model_id"],
+        parameters=manifest["parameters"],
+        history=manifest["history"],
+        metrics=manifest["metrics"],
+    )
+    return registry.register(
+        recipe,
+        model_id=manifest["model_id"],
+        bundle=bundle,
+        snapshot=manifest["snapshot"],
+        metrics=manifest["metrics"]["test"],
+        run=run,
+    )
+
+
+def deploy(
+    store: Store,
+    registry: Registry,
+    *,
+    recipe: str,
+    fused: str,
+    approval: str = "none",
+    wait_seconds: float = 7 * 24 * 3600,
+) -> Version:
+    """Make a candidate the deployed model of its recipe.
+
+    Args:
+        approval: ``required`` waits until a person has approved the version.
+        wait_seconds: how long.
+
+    Raises:
+        GateRefused: nobody approved in time. The champion stays.
+        BundleError: see `enter`. The champion stays.
+    """
+    version = enter(store, registry, recipe=recipe, fused=fused)
+    if approval == "required":
+        _wait_for_approval(registry, recipe, version, wait_seconds)
+    pointer = {"model_id": version.model_id, "uri": version.bundle, "version": version.number}
+    store.put(canonical_json(pointer), "models", recipe, CURRENT)
+    registry.promote(recipe, version.number)
+    event(_log, "deployed", recipe=recipe, model_id=version.model_id, version=version.number)
+    return version
+
+
+def current(store: Store, recipe: str) -> dict[str, Any] | None:
+    """Return ``{"model_id", "uri", "version"}`` of the deployed model, or None before the first deployment."""
+    try:
+        content: dict[str, Any] = orjson.loads(store.read_bytes("models", recipe, CURRENT))
+    except UnreadableFile:
+        return None
+    return content
+
+
+def _place(store: Store, recipe: str, fused: str, model_id: str) -> str:
+    """Put a bundle into the model store and load it as a server would: every digest, then the golden rows.
+
+    A copy from an earlier run that has since been damaged is replaced. Returns the copy's address.
+    """
+    from frontdesk.bundle import Bundle
+
+    place = ("models", recipe, model_id)
+    while True:
+        fresh = store.manifest(*place) is None
+        if fresh:
+            with store.writing(*place) as scratch:
+                store.fetch("fused", fused, "bundle", to=scratch)
+        try:
+            Bundle.load(store.uri(*place))
+            return store.uri(*place)
+        except BundleError:
+            store.remove(*place)
+            if fresh:
+                raise
+
+
+def _fused(store: Store, fused: str) -> dict[str, Any]:
+    manifest = store.manifest("fused", fused)
+    if manifest is None:
+        raise BundleError("job 5 has not finished this bundle", where=store.uri("fused", fused))
+    return manifest
+
+
+def _wait_for_approval(registry: Registry, recipe: str, version: Version, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    progress.report("deploy", 0.25, 1, f"version {version.number} waits for approval")
+    while not next(found.approved for found in registry.versions(recipe) if found.number == version.number):
+        if time.monotonic() >= end:
+            raise GateRefused(
+                "nobody approved the version in time",
+                where=f"{recipe} version {version.number}",
+                remedy=f"frontdesk approve {recipe} {version.number}, then run again",
+            )
+        time.sleep(min(10.0, max(0.05, seconds / 100)))

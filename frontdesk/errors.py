@@ -1,0 +1,171 @@
+"""One exception tree. Every error carries a stable code, an HTTP status and an exit code.
+
+FrontdeskError                      1   500
+├── UsageError                      2   400   unknown parameter, recipe, option
+├── DataError                       3   422   the table, not the program, is wrong
+│   ├── UnreadableFile
+│   ├── BadColumns                            mapping and table do not fit
+│   ├── EmptyTable
+│   └── DataCheckFailed
+├── GateRefused                     4   409   the champion stays
+├── InvalidRequest                  1   400   names the instance and the field
+│   ├── UnknownModel                    404
+│   ├── Forbidden                       403   a door that this server keeps shut
+│   ├── TooLarge                        413
+│   └── UnsupportedMediaType            415
+├── NotReady                        1   503   a model is still loading
+├── Overloaded                      1   429
+├── BundleError                     1   500   names the bad file
+├── StorageError                    1   503   names the address and what answered
+├── TransferError                   1   500   a tensor file does not have the digest of its manifest
+├── TrainingError                   1   500   the loss is not finite, no labelled row is left, ...
+└── MissingTool                     1   500   Java, an object-store binary, ...
+"""
+
+from __future__ import annotations
+
+
+class FrontdeskError(Exception):
+    """What happened, where, and what to do about it."""
+
+    code = "internal"
+    status = 500
+    exit_code = 1
+
+    def __init__(self, message: str, *, where: str = "", remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.where = where
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.message}" if self.where else self.message
+        return f"{text}. {self.remedy}" if self.remedy else text
+
+
+class UsageError(FrontdeskError):
+    """The caller asked for something that does not exist."""
+
+    code = "usage"
+    status = 400
+    exit_code = 2
+
+
+class DataError(FrontdeskError):
+    """The data cannot be used as it is."""
+
+    code = "bad_data"
+    status = 422
+    exit_code = 3
+
+
+class UnreadableFile(DataError):
+    """A file is missing, of an unknown type, or not what its name says."""
+
+    code = "unreadable_file"
+
+
+class BadColumns(DataError):
+    """The column mapping does not fit the table."""
+
+    code = "bad_columns"
+
+
+class EmptyTable(DataError):
+    """No row is left to work with."""
+
+    code = "empty_table"
+
+
+class DataCheckFailed(DataError):
+    """A check of the snapshot failed: label collapse, empty texts, time stamps in the future."""
+
+    code = "data_check_failed"
+
+
+class GateRefused(FrontdeskError):
+    """The candidate did not pass the gate; the champion stays."""
+
+    code = "gate_refused"
+    status = 409
+    exit_code = 4
+
+
+class InvalidRequest(FrontdeskError):
+    """A prediction request names an unknown field or holds a value of the wrong type."""
+
+    code = "invalid_request"
+    status = 400
+
+
+class UnknownModel(InvalidRequest):
+    """No model of this name is served."""
+
+    code = "unknown_model"
+    status = 404
+
+
+class Forbidden(InvalidRequest):
+    """The server keeps this door shut."""
+
+    code = "forbidden"
+    status = 403
+
+
+class TooLarge(InvalidRequest):
+    """The body is larger than the server reads."""
+
+    code = "too_large"
+    status = 413
+
+
+class UnsupportedMediaType(InvalidRequest):
+    """The body is not of a type that the server reads."""
+
+    code = "unsupported_media_type"
+    status = 415
+
+
+class NotReady(FrontdeskError):
+    """A model is still loading."""
+
+    code = "not_ready"
+    status = 503
+
+
+class Overloaded(FrontdeskError):
+    """The queue is full; come back later."""
+
+    code = "overloaded"
+    status = 429
+
+
+class BundleError(FrontdeskError):
+    """A bundle is incomplete, altered, or of a format that this release does not read."""
+
+    code = "bad_bundle"
+
+
+class StorageError(FrontdeskError):
+    """The store did not answer or refused."""
+
+    code = "storage"
+    status = 503
+
+
+class TransferError(FrontdeskError):
+    """A transferred file does not have the digest that its manifest states."""
+
+    code = "transfer"
+
+
+class TrainingError(FrontdeskError):
+    """Training cannot go on."""
+
+    code = "training"
+
+
+class MissingTool(FrontdeskError):
+    """A program outside the Python packages is needed and was not found."""
+
+    code = "missing_tool"

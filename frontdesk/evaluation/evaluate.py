@@ -1,0 +1,291 @@
+"""Evaluation of a bundle on the raw test rows of a snapshot: figures, predictions and the report.
+
+What is measured is the bundle as a server loads it, from raw fields to calibrated probabilities, not the network in the
+training loop. Every system in the tables answers the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from frontdesk import progress
+from frontdesk.bundle import Bundle
+from frontdesk.evaluation import METRICS, PICTURES, PREDICTIONS, sections
+from frontdesk.evaluation.baselines import tfidf_svc
+from frontdesk.evaluation.maps import maps
+from frontdesk.evaluation.metrics import rounded
+from frontdesk.evaluation.outcomes import Outcome, measure
+from frontdesk.evaluation.pictures import draw
+from frontdesk.evaluation.report import write_report
+from frontdesk.evaluation.slices import (
+    SLICE_COLUMN,
+    RowFacts,
+    Slices,
+    facts,
+    label_slices,
+    slice_table,
+    text_keys,
+    text_slices,
+)
+from frontdesk.snapshots import read_rows
+from frontdesk.storage import Store, canonical_json, filesystem, write_atomically
+from frontdesk.ticket.recipe import TicketParameters
+from frontdesk.version import VERSION, code_digest
+
+Read = Callable[[], Iterator[pa.RecordBatch]]
+
+
+@dataclass(frozen=True)
+class TestRows:
+    """Rows to evaluate on.
+
+    Attributes:
+        read: gives the rows from the beginning, as often as it is called.
+        rows: ``{"train", "test", "refused"}`` counts.
+        data: what the report says of the data; plain values.
+    """
+
+    __test__ = False  # not a test class, whatever pytest makes of its name
+
+    read: Read
+    rows: dict[str, int]
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+def snapshot_rows(store: Store, snapshot_id: str) -> TestRows:
+    """Return the test rows of a snapshot and the facts that its manifest holds."""
+    manifest = store.manifest("snapshots", snapshot_id) or {}
+    names = ("sources", "split", "span", "checks", "labels", "duplicates", "unseen_test_labels")
+    data = {name: manifest[name] for name in names if name in manifest}
+    return TestRows(
+        read=lambda: read_rows(store, snapshot_id, "test"),
+        rows={name: int(manifest["rows"][name]) for name in ("train", "test", "refused")},
+        data=data
+        | {"snapshot": snapshot_id, "refused": _refusals(store, snapshot_id) if manifest["rows"]["refused"] else []},
+    )
+
+
+def _refusals(store: Store, snapshot_id: str) -> list[dict[str, Any]]:
+    """Return how many rows were refused for which reason, most first."""
+    files, path = filesystem(store.uri("snapshots", snapshot_id, "refused.parquet"))
+    table = pq.read_table(path, columns=["field", "reason"], filesystem=files)
+    counted = table.group_by(["field", "reason"]).aggregate([([], "count_all")]).to_pylist()
+    found = [{"field": row["field"], "reason": row["reason"], "rows": row["count_all"]} for row in counted]
+    return sorted(found, key=lambda row: (-row["rows"], row["field"] or "", row["reason"] or ""))
+
+
+def evaluate(
+    bundle: Bundle,
+    store: Store,
+    snapshot_id: str,
+    *,
+    v1: Bundle | None,
+    parameters: TicketParameters,
+    out: Path,
+    network: Path | None = None,
+) -> dict[str, Any]:
+    """Evaluate a fused bundle beside its baselines.
+
+    Args:
+        bundle: the candidate.
+        store, snapshot_id: where the rows are that it was trained on and is tested on.
+        v1: the classical model on the same snapshot.
+        parameters: give the seed, and the baselines what they need.
+        out: folder that gets the files; each appears whole.
+        network: the finished folder of training, for learning curves, temperatures and maps of the embeddings.
+
+    Returns:
+        The content of ``metrics.json``.
+    """
+    test = snapshot_rows(store, snapshot_id)
+    evaluation = _Evaluation(bundle, test, network, parameters.seed)
+    evaluation.add_baseline("majority", evaluation.majority_tops())
+    answers = tfidf_svc(store, snapshot_id, bundle.spec, parameters)
+    evaluation.add_baseline("tfidf-svc", {head: answer.top for head, answer in answers.items()})
+    if v1 is not None:
+        evaluation.add_bundle("v1", v1)
+    keys = text_keys(read_rows(store, snapshot_id, "train"), bundle.spec)
+    return evaluation.write(out, training_keys=keys, parameters=parameters.model_dump(mode="json"))
+
+
+def evaluate_rows(
+    bundle: Bundle, test: TestRows, out: Path, *, seed: int = 0, with_report: bool = True
+) -> dict[str, Any]:
+    """Evaluate a bundle on any rows: a champion on a candidate's snapshot, or a bundle on a new table.
+
+    Same files as `evaluate`; the only baseline is the majority label of the bundle's own training.
+
+    Args:
+        bundle: what is evaluated.
+        test: rows with labels.
+        out: folder that gets the files.
+        seed: of the bootstrap.
+        with_report: the gate needs no report of a champion.
+    """
+    evaluation = _Evaluation(bundle, test, None, seed)
+    evaluation.add_baseline("majority", evaluation.majority_tops())
+    return evaluation.write(
+        out, training_keys=np.zeros(0, np.uint64), parameters={"seed": seed}, with_report=with_report
+    )
+
+
+class _Evaluation:
+    """The candidate's answers on the test rows, and what is compared with them."""
+
+    def __init__(self, bundle: Bundle, test: TestRows, network: Path | None, seed: int) -> None:
+        self.bundle, self.test, self.network, self.seed = bundle, test, network, seed
+        spec = bundle.spec
+        self.temperatures: Mapping[str, float] = (
+            _json(network, "config.json").get("network", {}).get("temperature") or {}
+        )
+        self.facts: RowFacts = facts(test.read(), spec, test.rows["test"])
+        self.outcomes = self._measure(bundle, with_policy=True)
+        self.baselines: dict[str, dict[str, Any]] = {}
+        self.comparison: dict[str, dict[str, Any]] = {}
+        counts = spec.label_counts
+        self._majority_tops = {
+            head: np.tile(sections.majority_answers(counts[head]), (len(outcome.truth), 1))
+            for head, outcome in self.outcomes.items()
+        }
+        self.majority = {head: self._majority(head) for head in self.outcomes}
+
+    def _measure(self, bundle: Bundle, *, with_policy: bool) -> dict[str, Outcome]:
+        total = self.test.rows["test"]
+        has_text = self.facts.words > 0 if bundle.spec.text else np.ones(len(self.facts.words), bool)
+        return measure(
+            bundle,
+            self.test.read(),
+            temperatures=self.temperatures if with_policy else None,
+            policy=bundle.policy if with_policy else None,
+            has_text=has_text,
+            progress=lambda done: progress.report("evaluate", done, total, "" if with_policy else "v1"),
+        )
+
+    def majority_tops(self) -> dict[str, np.ndarray]:
+        """Return the answers of always naming the most frequent training label."""
+        return self._majority_tops
+
+    def _majority(self, head: str) -> float | None:
+        outcome = self.outcomes[head]
+        kept = outcome.labelled
+        if not kept.any():
+            return None
+        return rounded(float(np.mean(outcome.truth[kept] == self._majority_tops[head][kept, 0])))
+
+    def add_baseline(self, name: str, tops: Mapping[str, np.ndarray]) -> None:
+        """Compare with a system's three best labels per head and row, int [N, 3], in the catalogue of the bundle."""
+        self.baselines[name], self.comparison[name] = {}, {}
+        for head, outcome in self.outcomes.items():
+            if head in tops:
+                self.baselines[name][head] = sections.baseline_figures(outcome, tops[head], self.majority[head])
+                right = outcome.truth == tops[head][:, 0]
+                self.comparison[name][head] = sections.comparison(outcome, right, self.seed)
+
+    def add_bundle(self, name: str, other: Bundle) -> None:
+        """Compare with another bundle on the same rows; its catalogue may be another."""
+        found = self._measure(other, with_policy=False)
+        self.add_baseline(
+            name,
+            {
+                head: sections.in_catalogue(found[head], outcome.names)
+                for head, outcome in self.outcomes.items()
+                if head in found
+            },
+        )
+
+    def slices(self, training_keys: np.ndarray) -> dict[str, Slices]:
+        """Return the slices of every head."""
+        spec = self.bundle.spec
+        shared = self.facts.values | text_slices(self.facts, training_keys)
+        return {
+            head: shared | label_slices(outcome, self._separator(head), spec.label_counts[head])
+            for head, outcome in self.outcomes.items()
+        }
+
+    def _separator(self, head: str) -> str | None:
+        return self.bundle.spec.separator if head in self.bundle.spec.trees else None
+
+    def write(
+        self, out: Path, *, training_keys: np.ndarray, parameters: dict[str, Any], with_report: bool = True
+    ) -> dict[str, Any]:
+        """Write the files of the evaluation; return the content of ``metrics.json``."""
+        bundle, outcomes = self.bundle, self.outcomes
+        slices = self.slices(training_keys)
+        trees = {head: separator for head in outcomes if (separator := self._separator(head)) is not None}
+        metrics = {
+            "recipe": bundle.recipe,
+            "model_id": bundle.model_id,
+            "rows": self.test.rows,
+            "test": {head: sections.head_figures(outcome, self.majority[head]) for head, outcome in outcomes.items()},
+            "baselines": self.baselines,
+            "comparison": self.comparison,
+            "slices": {head: slice_table(slices[head], outcome) for head, outcome in outcomes.items()},
+            "calibration": {
+                head: sections.calibration_figures(outcome, self.temperatures.get(head, 1.0))
+                for head, outcome in outcomes.items()
+            },
+            "automation": {head: sections.automation_figures(outcome) for head, outcome in outcomes.items()},
+            "tree": {head: sections.tree_figures(outcomes[head], separator) for head, separator in trees.items()},
+            "labels": {head: sections.label_figures(outcome) for head, outcome in outcomes.items()},
+            "confusion": {head: sections.confusion_figures(outcome) for head, outcome in outcomes.items()},
+            "data": self.test.data | {"separator": bundle.spec.separator},
+            "run": {
+                "model_kind": bundle.manifest["model_kind"],
+                "trained_on": bundle.manifest["snapshot"],
+                "version": VERSION,
+                "code": code_digest(),
+                "parameters": parameters,
+            },
+        }
+        out.mkdir(parents=True, exist_ok=True)
+        _write_table(out / PREDICTIONS, predictions_table(self.facts.row, outcomes, slices))
+        write_atomically(out / METRICS, canonical_json(metrics))
+        if with_report:
+            points = {} if self.network is None else maps(self.network, bundle.spec, self.seed)
+            drawn = draw(metrics, _json(self.network, "history.json"), points)
+            write_atomically(out / PICTURES, canonical_json(drawn))
+            write_report(out)
+        return metrics
+
+
+def _json(folder: Path | None, name: str) -> Any:
+    """Return the content of a JSON file of the training's folder, an empty mapping where there is none."""
+    if folder is None or not (folder / name).is_file():
+        return {}
+    return orjson.loads((folder / name).read_bytes())
+
+
+def predictions_table(row: np.ndarray, outcomes: Mapping[str, Outcome], slices: Mapping[str, Slices]) -> pa.Table:
+    """Return every answer as a table for the gate: row, head, label, predicted, confidence, and the slices. No text.
+
+    Labels stand by name, because the champion may count them in another order. Rows without a label are left out.
+    """
+    parts = []
+    for head, outcome in outcomes.items():
+        kept = np.flatnonzero(outcome.labelled)
+        names = pa.array(outcome.names, pa.string())
+        columns = {
+            "row": pa.array(row[kept]),
+            "head": pa.array([head] * len(kept), pa.string()),
+            "label": names.take(pa.array(outcome.truth[kept])),
+            "predicted": names.take(pa.array(outcome.predicted[kept])),
+            "confidence": pa.array(outcome.confidence[kept], pa.float32()),
+        }
+        for name, values in slices[head].items():
+            columns[SLICE_COLUMN + name] = pa.array([values[place] for place in kept.tolist()], pa.string())
+        parts.append(pa.table(columns))
+    return pa.concat_tables(parts, promote_options="default")
+
+
+def _write_table(path: Path, table: pa.Table) -> None:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    write_atomically(path, sink.getvalue().to_pybytes())

@@ -1,0 +1,223 @@
+"""The Spark session, and how frames reach the store.
+
+Local masters run inside this process on the loopback interface only. The JVM's output goes to a file, because it is
+not ours: what Spark says stays out of the logs, and the file is named when Spark fails.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.fs as pafs
+from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+from pyspark import SparkConf, SparkContext
+from pyspark.errors import PySparkException
+from pyspark.java_gateway import launch_gateway
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructType
+
+from frontdesk.errors import FrontdeskError
+from frontdesk.preprocessing.java import java_home
+from frontdesk.preprocessing.spark_source import S3Parquet, part_name, shards
+from frontdesk.settings import settings
+from frontdesk.storage import filesystem
+
+BATCH_ROWS = 4096
+"""Rows of an Arrow batch between Spark and Python: 80 MB at most, because cleaning cuts a text at 20,000 characters."""
+_BATCH_BYTES = 64 << 20
+_ROW_GROUP_BYTES = 16 << 20
+_LOG = "spark.log"
+_LOG4J = """\
+status = error
+rootLogger.level = warn
+rootLogger.appenderRef.console.ref = console
+appender.console.type = Console
+appender.console.name = console
+appender.console.target = SYSTEM_ERR
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %d{HH:mm:ss} %p %c{1}: %m%n%ex
+"""
+
+
+@contextmanager
+def session(master: str | None = None, memory: str | None = None) -> Iterator[SparkSession]:
+    """Yield the process's Spark session; start one where there is none, and end it and its JVM afterwards.
+
+    Args:
+        master: default `settings().spark_master`.
+        memory: heap of the driver, default `settings().spark_memory`.
+
+    Raises:
+        MissingTool: there is no Java.
+        FrontdeskError: Spark did not start, or a job of the block failed; `where` names Spark's own log, which stays.
+    """
+    if SparkContext._active_spark_context is not None:  # "active" sessions are per thread, the context is not
+        with _failures(""):
+            yield SparkSession.builder.getOrCreate()
+        return
+    folder = Path(tempfile.mkdtemp(prefix="frontdesk-spark-"))
+    try:
+        with _failures(str(folder / _LOG)), _started(folder, master, memory) as spark:
+            yield spark
+    except FrontdeskError as error:
+        if error.where != str(folder / _LOG):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _failures(log: str) -> Iterator[None]:
+    """Turn Spark's exceptions into ours. Their text may quote a row, so only the type goes on."""
+    try:
+        yield
+    except (PySparkException, Py4JError) as error:
+        text = str(error)
+        if "OutOfMemoryError" in text or "Java heap space" in text:
+            remedy = "Give Spark more memory: FRONTDESK_SPARK_MEMORY=4g"
+            raise FrontdeskError("Spark ran out of memory", where=log, remedy=remedy) from error
+        raise FrontdeskError(
+            f"Spark failed ({type(error).__name__})", where=log, remedy="Spark's own log says why"
+        ) from error
+
+
+@contextmanager
+def _started(folder: Path, master: str | None, memory: str | None) -> Iterator[SparkSession]:
+    os.environ["JAVA_HOME"] = str(java_home())  # Spark's launcher looks nowhere else
+    (folder / "log4j2.properties").write_text(_LOG4J, "utf-8")
+    conf = SparkConf(loadDefaults=False).setAll(
+        list(_configuration(folder, master or settings().spark_master, memory or settings().spark_memory).items())
+    )
+    with (folder / _LOG).open("wb") as log:
+        gateway = launch_gateway(conf, popen_kwargs={"stdout": log, "stderr": log})
+    try:
+        context = SparkContext(conf=conf, gateway=gateway)
+        spark = SparkSession(context)
+        spark.dataSource.register(S3Parquet)
+        try:
+            yield spark
+        finally:
+            spark.stop()
+    finally:
+        gateway.shutdown()
+        gateway.proc.stdin.close()  # the JVM ends when its input does
+        gateway.proc.wait()
+        # PySpark keeps one JVM for the life of the process: without this the next session would talk to the ended one.
+        SparkContext._gateway = None
+        SparkContext._jvm = None
+
+
+def is_local(master: str) -> bool:
+    """Return whether a master runs inside this process (``local``, ``local[4]``)."""
+    return master == "local" or master.startswith("local[")
+
+
+def _configuration(folder: Path, master: str, memory: str) -> dict[str, str]:
+    values = {
+        "spark.master": master,
+        "spark.app.name": "frontdesk",
+        "spark.driver.memory": memory,
+        "spark.driver.extraJavaOptions": " ".join(
+            [
+                f"-Dlog4j2.configurationFile={(folder / 'log4j2.properties').as_uri()}",
+                f"-Dderby.system.home={folder}",
+                "-XX:-UsePerfData",
+            ]
+        ),
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.pyspark.python": sys.executable,
+        "spark.sql.warehouse.dir": (folder / "warehouse").as_uri(),
+        "spark.sql.catalogImplementation": "in-memory",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.caseSensitive": "true",  # a table may hold both `Body` and `body`
+        "spark.sql.execution.arrow.maxRecordsPerBatch": str(BATCH_ROWS),
+        "spark.sql.execution.arrow.maxBytesPerBatch": str(_BATCH_BYTES),
+        # Rows are dear (cleaning, a network), files are cheap: every core gets its share of even a small table.
+        "spark.sql.files.openCostInBytes": "65536",
+        "spark.sql.parquet.compression.codec": "zstd",
+        "spark.hadoop.parquet.block.size": str(_ROW_GROUP_BYTES),
+        "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
+        **_s3a(),
+    }
+    if is_local(master):
+        values |= {
+            "spark.driver.host": "127.0.0.1",
+            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.local.dir": str(folder / "local"),
+            "spark.sql.shuffle.partitions": "8",
+        }
+    jars = [jar for jar in settings().spark_jars.split(",") if jar]
+    if jars and is_local(master):
+        values["spark.driver.extraClassPath"] = ":".join(jars)  # `spark.jars` would copy 700 MB per session
+    elif jars:
+        values["spark.jars"] = ",".join(jars)
+    return values
+
+
+def _s3a() -> dict[str, str]:
+    """Return the settings of ``s3a``; credentials come from the environment of each process, never by argument."""
+    if not settings().spark_jars:
+        return {}
+    values = {"endpoint.region": os.environ.get("AWS_DEFAULT_REGION") or os.environ.get("AWS_REGION") or "us-east-1"}
+    if endpoint := os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"):
+        secure = str(endpoint.startswith("https://")).lower()
+        values |= {"endpoint": endpoint, "path.style.access": "true", "connection.ssl.enabled": secure}
+    return {f"spark.hadoop.fs.s3a.{name}": value for name, value in values.items()}
+
+
+def map_batches(
+    frame: DataFrame, task: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]], schema: StructType | str
+) -> DataFrame:
+    """Return `DataFrame.mapInArrow`, which by itself fails on column names with a dot or a backtick."""
+    names = frame.columns
+    plain = frame.toDF(*[f"c{place}" for place in range(len(names))])
+    return plain.mapInArrow(
+        lambda batches: task(pa.RecordBatch.from_arrays(batch.columns, names) for batch in batches), schema
+    )
+
+
+def read_folder(spark: SparkSession, uri: str, columns: list[str]) -> DataFrame:
+    """Return columns of the Parquet files right below a folder, local or ``s3://``."""
+    if uri.startswith("s3://") and not settings().spark_jars:
+        return spark.read.format(S3Parquet.name()).option("columns", orjson.dumps(columns).decode()).load(uri)
+    # A folder's name may hold characters that Spark would take for a pattern.
+    frame = spark.read.option("__globPaths__", "false").parquet(_address(uri))
+    return frame.select(*[quoted(name) for name in columns])
+
+
+def write_folder(frame: DataFrame, uri: str) -> None:
+    """Write a frame as ``part-00000.parquet``, ... right below a folder, replacing what it holds."""
+    if uri.startswith("s3://") and not settings().spark_jars:
+        frame.write.format(S3Parquet.name()).mode("append").save(uri)
+        return
+    frame.write.mode("overwrite").parquet(_address(uri))
+    files, root = filesystem(uri)
+    parts = shards(uri)
+    for number, path in enumerate(parts):
+        files.move(path, f"{root}/{part_name(number)}")
+    keep = {part_name(number) for number in range(len(parts))}
+    for info in files.get_file_info(pafs.FileSelector(root, allow_not_found=True)):
+        if info.is_file and info.base_name not in keep:  # checksums of Hadoop's local file system
+            files.delete_file(info.path)
+
+
+def _address(uri: str) -> str:
+    return f"s3a://{uri.removeprefix('s3://')}" if uri.startswith("s3://") else str(Path(uri).absolute())
+
+
+def quoted(column: Any) -> str:
+    """Return a column's name as Spark takes it literally, dots and all."""
+    return "`" + str(column).replace("`", "``") + "`"

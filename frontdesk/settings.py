@@ -1,0 +1,43 @@
+"""Where things run: one frozen settings object per process, from the environment (prefix ``FRONTDESK_``).
+
+What a model *is* stands in a recipe's parameters and travels in the bundle; what stands here may differ between a
+laptop and a cluster without changing a single result.
+"""
+
+from __future__ import annotations
+
+import functools
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Settings of this process.
+
+    S3 credentials and endpoint come from the standard ``AWS_*`` variables.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="FRONTDESK_", frozen=True, extra="ignore")
+
+    store: str | None = None
+    """Object store of snapshots, tensors and bundles: a folder or ``s3://bucket/prefix``. Default: inside the run's folder."""
+    mlflow: str | None = None
+    """MLflow tracking and registry address. Default: SQLite beside the store."""
+    spark_master: str = "local[*]"
+    spark_memory: str = "2g"
+    """Heap of the driver, which is also the executor in local mode."""
+    spark_jars: str = ""
+    """Comma-separated jars of ``s3a``. Without them, Spark reaches ``s3://`` through the Python data source."""
+    device: str = "auto"
+    """``auto``, ``cpu`` or ``cuda``."""
+    threads: int = 2
+    """Compute threads of training. Fixed, because sums in another order give other bits."""
+    log_level: str = "INFO"
+    image: str = "registry.example.com/frontdesk/python-pipelines:0.1.0"
+    """Image of the pipeline steps on a cluster."""
+
+
+@functools.cache
+def settings() -> Settings:
+    """Return the settings of this process, read once."""
+    return Settings()

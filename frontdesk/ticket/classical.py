@@ -1,0 +1,246 @@
+"""v1 of the ticket recipe: a topic model, cosine similarity to every label, and a pointwise ranker over candidates.
+
+For each head, a ticket is compared with every label (`frontdesk.ticket.candidates`); the nearest ones are candidates. A
+gradient-boosted binary classifier scores each pair of ticket and candidate; it learns from the true pairs and from
+candidates drawn uniformly at random. The softmax of a ticket's scores, at a temperature fitted on held-out tickets, is
+the answer. The way of Uber's COTA v1, with LightGBM as the ranker.
+
+Cross-fitting keeps the ranker honest: a training ticket is compared with means that its own fold had no part in, as a
+new ticket will be. Otherwise a label of one ticket would look like a perfect match to that ticket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from frontdesk.errors import TrainingError
+from frontdesk.preprocessing.encoding import Encoder
+from frontdesk.preprocessing.spec import Spec
+from frontdesk.progress import report
+from frontdesk.settings import settings
+from frontdesk.storage import MANIFEST, Store, canonical_json, describe, work_key
+from frontdesk.ticket.candidates import Comparison, Profiles, Sums, Tickets
+from frontdesk.ticket.classical_model import (
+    FORMAT,
+    ClassicalModel,
+    Columns,
+    Features,
+    Head,
+    Knobs,
+    categories_and_numbers,
+    fields_of,
+    pieces,
+    scores_of,
+)
+from frontdesk.ticket.recipe import TicketParameters
+from frontdesk.ticket.topics import TextVectors
+
+__all__ = ["ClassicalModel", "Knobs", "fit", "train_classical"]
+
+STAGE = "train"
+_FOLDER = "classical"
+_TEMPERATURES = np.geomspace(0.2, 5.0, 81)
+
+
+def train_classical(store: Store, snapshot_id: str, spec: Spec, parameters: TicketParameters, work: Path) -> Path:
+    """Train v1 on a snapshot's training rows.
+
+    Args:
+        store: holds the snapshot.
+        snapshot_id: which one.
+        spec: fitted on the same rows.
+        parameters: give the seed.
+        work: gets the finished folder ``classical``; one that is finished already is returned at once.
+
+    Raises:
+        TrainingError: no training row has a label.
+    """
+    from frontdesk.snapshots import read_rows
+
+    knobs = Knobs()
+    key = work_key("classical", snapshot=snapshot_id, spec=spec.digest, seed=parameters.seed)
+    place = Store(str(work))
+    if (done := place.manifest(_FOLDER)) is not None and done["id"] == key:
+        return Path(place.uri(_FOLDER))
+    snapshot = store.manifest("snapshots", snapshot_id) or {"rows": {"train": spec.documents}}
+    total = int(snapshot["rows"]["train"])
+    wanted = [*spec.fields, *spec.labels]
+
+    def batches() -> Iterator[tuple[Columns, int]]:
+        for batch in read_rows(store, snapshot_id, "train", wanted):
+            yield {name: batch.column(name).to_pylist() for name in batch.schema.names}, batch.num_rows
+
+    model = fit(sampled(batches(), total, knobs.rows, parameters.seed), spec, parameters.seed, knobs, total)
+    with place.writing(_FOLDER) as folder:
+        model.save(folder)
+        manifest = {
+            "format": FORMAT,
+            "id": key,
+            "snapshot": snapshot_id,
+            "spec": spec.digest,
+            "rows": min(total, knobs.rows),
+            "files": describe(folder),
+        }
+        (folder / MANIFEST).write_bytes(canonical_json(manifest))
+    return Path(place.uri(_FOLDER))
+
+
+def sampled(batches: Iterable[tuple[Columns, int]], total: int, most: int, seed: int) -> Iterator[tuple[Columns, int]]:
+    """Yield batches with a seeded sample of ``most`` of their ``total`` rows; unchanged where there are no more."""
+    if total <= most:
+        yield from batches
+        return
+    chosen = np.sort(np.random.default_rng(seed).choice(total, most, replace=False))
+    start = 0
+    for columns, rows in batches:
+        here = chosen[np.searchsorted(chosen, start) : np.searchsorted(chosen, start + rows)] - start
+        start += rows
+        yield {name: [values[row] for row in here] for name, values in columns.items()}, len(here)
+
+
+def fit(
+    batches: Iterable[tuple[Columns, int]], spec: Spec, seed: int, knobs: Knobs | None = None, total: int = 0
+) -> ClassicalModel:
+    """Fit v1.
+
+    Args:
+        batches: raw columns (inputs by field, labels by head) and their number of rows.
+        spec: the fitted values of preprocessing.
+        seed: of the topic model, the folds, the negatives and the ranker.
+        knobs: sizes.
+        total: rows expected, for the progress.
+
+    Raises:
+        TrainingError: there is no row, or no row has a label.
+    """
+    knobs = knobs or Knobs()
+    fields, encoder, read = fields_of(spec), Encoder(spec), TextVectors(spec)
+    vectors, categories, numbers = [], [], []
+    found: dict[str, list[np.ndarray]] = {head: [] for head in sorted(spec.labels)}
+    rows = 0
+    for columns, count in batches:
+        levels, values = categories_and_numbers(fields, columns, count)
+        vectors.append(read(columns, count))
+        categories.append(levels)
+        numbers.append(values)
+        for head, parts in found.items():
+            parts.append(encoder.labels(head, columns[head]))
+        rows += count
+        report(STAGE, rows, max(total, rows), "v1: reading")
+    labels = {head: np.concatenate(parts) if parts else np.zeros(0, np.int32) for head, parts in found.items()}
+    if not any((index >= 0).any() for index in labels.values()):
+        raise TrainingError("no training row has a label", remedy="Check the label columns of the mapping")
+    # Sums in another order give other bits, so one thread; the sparse products, most of the work, know no other way.
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):
+        matrix, raw = sparse.vstack(vectors, "csr"), np.concatenate(numbers)
+        features = Features.fit(matrix, raw, spec, knobs, seed)
+        tickets = features.combine(matrix, np.concatenate(categories), raw)
+        heads = {}
+        for place, (head, index) in enumerate(labels.items()):
+            known = index >= 0
+            part, truth = tickets.take(known), index[known]
+            heads[head] = _fit_head(part, truth, len(spec.labels[head]), features.level_counts, knobs, (seed, place))
+            report(STAGE, place + 1, len(labels), f"v1: {head}")
+    return ClassicalModel(features, heads, knobs)
+
+
+def _fit_head(
+    tickets: Tickets,
+    truth: np.ndarray,
+    label_count: int,
+    level_counts: tuple[int, ...],
+    knobs: Knobs,
+    seed: tuple[int, int],
+) -> Head:
+    """Fit the candidates, the ranker and the temperature of one head on its labelled tickets."""
+    total = Sums.of(tickets, truth, label_count, level_counts)
+    profiles = Profiles.of(total)
+    if label_count < 2 or len(truth) < 2:
+        return Head(profiles, None, 1.0, 0.0)
+    random = np.random.default_rng(seed)
+    folds = min(knobs.folds, len(truth))
+    fold = random.permutation(len(truth)) % folds
+    each = min(knobs.negatives, label_count - 1, knobs.candidates - 1) + 1
+    ranked = max(1, knobs.pairs // each)
+    pairs: list[np.ndarray] = []
+    hits: list[np.ndarray] = []
+    held: list[tuple[Comparison, np.ndarray, np.ndarray]] = []
+    for number in range(folds):
+        rows = np.flatnonzero(fold == number)
+        mine = Sums.of(tickets.take(rows), truth[rows], label_count, level_counts)
+        others = Profiles.of(total - mine)
+        share = ranked // folds + 1
+        if len(rows) > share:
+            rows = np.sort(random.choice(rows, share, replace=False))
+        for piece in pieces(len(rows), others):
+            part, right = tickets.take(rows[piece]), truth[rows[piece], None]
+            comparison = Comparison(others, part)
+            candidates = comparison.candidates(knobs.candidates)
+            if number == 0:
+                held.append((comparison, candidates, right))
+                continue
+            chosen = _with_negatives(candidates, right, each, random)
+            pairs.append(comparison.pairs(chosen))
+            hits.append((chosen == right).ravel())
+    ranker = _train_ranker(np.concatenate(pairs), np.concatenate(hits), knobs, seed[0])
+    scores = np.concatenate([scores_of(ranker, comparison, candidates) for comparison, candidates, _ in held])
+    right = np.concatenate([candidates == truth for _, candidates, truth in held])
+    misses = int((~right.any(axis=1)).sum())
+    outside = (misses + 0.5) / (len(right) + 1) if label_count > knobs.candidates else 0.0
+    return Head(profiles, ranker, _temperature(scores, right), outside)
+
+
+def _with_negatives(candidates: np.ndarray, right: np.ndarray, each: int, random: np.random.Generator) -> np.ndarray:
+    """Return the true label and wrong candidates drawn uniformly without replacement, int64 [N, each]."""
+    keys = random.random(candidates.shape)
+    keys[candidates == right] = 2.0  # drawn last, so never
+    drawn = np.argsort(keys, axis=1)[:, : each - 1]
+    return np.concatenate([right, np.take_along_axis(candidates, drawn, axis=1)], axis=1)
+
+
+def _train_ranker(pairs: np.ndarray, hits: np.ndarray, knobs: Knobs, seed: int) -> Any:
+    """Return a booster that tells true pairs (bool [P]) from others by their features (float32 [P, columns])."""
+    import lightgbm
+
+    parameters = {
+        "objective": "binary",
+        "learning_rate": knobs.rate,
+        "num_leaves": knobs.leaves,
+        "min_data_in_leaf": max(1, min(20, len(hits) // 20)),
+        "lambda_l2": 1.0,
+        "feature_fraction": 0.7,
+        "feature_pre_filter": False,
+        "seed": seed,
+        "deterministic": True,
+        "force_row_wise": True,
+        "num_threads": settings().threads,
+        "verbosity": -1,
+    }
+    return lightgbm.train(parameters, lightgbm.Dataset(pairs, hits.astype(np.float32)), knobs.rounds)
+
+
+def _temperature(scores: np.ndarray, right: np.ndarray) -> float:
+    """Return the temperature at which the softmax of held-out scores explains the true candidates best.
+
+    Args:
+        scores: float64 [N, M].
+        right: whether a candidate is the true one, bool [N, M]; rows without one do not count.
+
+    The penalty ``ln(temperature)^2`` holds it near 1 where there are few tickets.
+    """
+    kept = right.any(axis=1)
+    scores, right = scores[kept] - scores[kept].max(axis=1, keepdims=True), right[kept]
+    losses = [
+        np.log(np.exp(scores / temperature).sum(axis=1)).sum()
+        - scores[right].sum() / temperature
+        + np.log(temperature) ** 2
+        for temperature in _TEMPERATURES
+    ]
+    return float(_TEMPERATURES[int(np.argmin(losses))])

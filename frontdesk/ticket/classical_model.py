@@ -1,0 +1,282 @@
+"""v1 of the ticket recipe, ready to answer: features, candidates, ranker. Needs numpy, scipy and LightGBM.
+
+`frontdesk.ticket.classical` trains it and says how it works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+from scipy import sparse
+
+from frontdesk.errors import BundleError
+from frontdesk.preprocessing.encoding import Encoder
+from frontdesk.preprocessing.spec import CREATED_AT, Spec
+from frontdesk.settings import settings
+from frontdesk.storage import canonical_json
+from frontdesk.ticket.candidates import Comparison, Profiles, Tickets
+from frontdesk.ticket.topics import TextVectors, fit_topics, unit_rows
+
+FORMAT = 1
+ARRAYS, CONFIG = "classical.safetensors", "config.json"
+_CELLS = 4_000_000
+"""Cells of the arrays [fields, tickets, labels] that are compared at once."""
+_FEW_PAIRS = 1_000
+"""Below, waking more threads costs more than the trees."""
+
+Columns = Mapping[str, Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """Fixed sizes of v1.
+
+    Attributes:
+        rows: training tickets read; of a larger snapshot, a seeded sample.
+        topics: directions of the topic model.
+        ranges: quantile ranges that a number is cut into.
+        candidates: labels ranked for one ticket.
+        negatives: wrong candidates per training ticket.
+        folds: a training ticket is compared with means over the other folds; the first fold fits the temperature.
+        pairs: training pairs of the ranker; more tickets than that allows are sampled.
+        rounds, rate, leaves: trees of the ranker, their shrinkage and size.
+    """
+
+    rows: int = 200_000
+    topics: int = 128
+    ranges: int = 20
+    candidates: int = 64
+    negatives: int = 20
+    folds: int = 10
+    pairs: int = 2_000_000
+    rounds: int = 150
+    rate: float = 0.1
+    leaves: int = 31
+
+
+class Features:
+    """Turns raw fields into `Tickets`.
+
+    Args:
+        spec: the fitted values of preprocessing.
+        topics: directions of the topic model, float32 [words, T].
+        ranges: bounds between the ranges of each numeric field, float64.
+    """
+
+    def __init__(self, spec: Spec, topics: np.ndarray, ranges: dict[str, np.ndarray]) -> None:
+        self.topics = topics
+        self.ranges = ranges
+        self._vectors = TextVectors(spec)
+        self._fields = fields_of(spec)
+
+    @classmethod
+    def fit(cls, vectors: Any, numbers: np.ndarray, spec: Spec, knobs: Knobs, seed: int) -> Features:
+        """Learn topics from TF-IDF vectors (CSR [N, width]) and ranges from raw numbers (float64 [N, D])."""
+        shares = np.linspace(0, 1, knobs.ranges + 1)[1:-1]
+        ranges = {}
+        for place, name in enumerate(sorted(spec.numeric)):
+            known = numbers[~np.isnan(numbers[:, place]), place]
+            ranges[name] = np.unique(np.quantile(known, shares)) if len(known) else np.zeros(0)
+        return cls(spec, fit_topics(vectors[:, : len(spec.vocabulary)], knobs.topics, seed), ranges)
+
+    @property
+    def level_counts(self) -> tuple[int, ...]:
+        """Levels of each field, the missing one included."""
+        fields = self._fields.spec
+        categories = [len(levels) + 1 for levels in fields.categorical.values()]
+        return (*categories, *(len(self.ranges[name]) + 2 for name in fields.numeric))
+
+    def __call__(self, columns: Columns, rows: int) -> Tickets:
+        """Return the records' features. Raises ValueError for a number that is none."""
+        return self.combine(self._vectors(columns, rows), *categories_and_numbers(self._fields, columns, rows))
+
+    def combine(self, vectors: Any, categories: np.ndarray, numbers: np.ndarray) -> Tickets:
+        """Return the features of records whose fields are encoded already."""
+        levels, scaled = [categories], np.empty(numbers.shape, np.float32)
+        for place, (name, fitted) in enumerate(self._fields.spec.numeric.items()):
+            value = numbers[:, place : place + 1]
+            level = 1 + np.searchsorted(self.ranges[name], value, side="right")
+            levels.append(np.where(np.isnan(value), 0, level).astype(np.int32))
+            with np.errstate(over="ignore"):
+                scaled[:, place] = np.clip((value[:, 0] - fitted.mean) / fitted.scale, -1e6, 1e6)
+        topics = unit_rows(np.asarray(vectors[:, : len(self.topics)] @ self.topics))
+        return Tickets(vectors, topics, np.concatenate(levels, axis=1), scaled)
+
+
+def fields_of(spec: Spec) -> Encoder:
+    """Return an encoder of everything but the text, fields by name: JSON does not keep the order of a spec's fields."""
+    categorical, numeric = dict(sorted(spec.categorical.items())), dict(sorted(spec.numeric.items()))
+    return Encoder(replace(spec, text=(), vocabulary=(), max_tokens=1, categorical=categorical, numeric=numeric))
+
+
+def categories_and_numbers(fields: Encoder, columns: Columns, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return levels, int32 [rows, C], and clamped numbers, float64 [rows, D].
+
+    A missing number is NaN, a missing `created_at` is its fill: a request is now.
+    """
+    arrays = fields.encode(columns, rows)
+    for place, (name, fitted) in enumerate(fields.spec.numeric.items()):
+        value = np.clip(arrays.numbers[:, place], fitted.low, fitted.high)
+        arrays.numbers[:, place] = np.where(np.isnan(value), fitted.fill, value) if name == CREATED_AT else value
+    return arrays.categories, arrays.numbers
+
+
+@dataclass(frozen=True)
+class Head:
+    """One fitted head.
+
+    Attributes:
+        profiles: its candidates.
+        ranker: the LightGBM booster over `Comparison.pairs`; None where there is nothing to rank.
+        temperature: divides the scores.
+        outside: probability that the label is none of the candidates, spread over the others by their priors.
+    """
+
+    profiles: Profiles
+    ranker: Any
+    temperature: float
+    outside: float
+
+    def probabilities(self, tickets: Tickets, most: int) -> np.ndarray:
+        """Return calibrated probabilities, float32 [N, K]."""
+        labels = len(self.profiles.rows)
+        if self.ranker is None:
+            return np.tile(np.exp(self.profiles.log_prior).astype(np.float32), (len(tickets), 1))
+        result = np.empty((len(tickets), labels), np.float32)
+        for piece in pieces(len(tickets), self.profiles):
+            part = tickets.take(piece)
+            comparison = Comparison(self.profiles, part)
+            candidates = comparison.candidates(most)
+            scores = scores_of(self.ranker, comparison, candidates) / self.temperature
+            chance = np.exp(scores - scores.max(axis=1, keepdims=True))
+            chance /= chance.sum(axis=1, keepdims=True)
+            rest = np.tile(np.exp(self.profiles.log_prior), (len(part), 1))
+            np.put_along_axis(rest, candidates, 0.0, axis=1)
+            rest *= self.outside / np.maximum(rest.sum(axis=1, keepdims=True), 1e-300)
+            np.put_along_axis(rest, candidates, chance * (1 - self.outside), axis=1)
+            result[piece] = rest
+        return result
+
+
+def pieces(rows: int, profiles: Profiles) -> Iterator[np.ndarray]:
+    """Yield the row numbers of pieces that fit into `_CELLS`."""
+    step = max(1, _CELLS // (len(profiles.rows) * (len(profiles.levels) + 4)))
+    for start in range(0, rows, step):
+        yield np.arange(start, min(start + step, rows))
+
+
+def scores_of(ranker: Any, comparison: Comparison, candidates: np.ndarray) -> np.ndarray:
+    """Return the ranker's log-odds, float64 [N, M]."""
+    threads = settings().threads if candidates.size > _FEW_PAIRS else 1
+    scores = ranker.predict(comparison.pairs(candidates), raw_score=True, num_threads=threads)
+    result: np.ndarray = np.asarray(scores).reshape(candidates.shape)
+    return result
+
+
+class ClassicalModel:
+    """v1, ready to answer. Needs numpy, scipy and LightGBM.
+
+    Args:
+        features: from raw fields to what v1 sees.
+        heads: in the order of the spec's.
+        knobs: the sizes that it was trained with.
+    """
+
+    name = "classical"
+
+    def __init__(self, features: Features, heads: dict[str, Head], knobs: Knobs) -> None:
+        self._features = features
+        self._heads = heads
+        self._knobs = knobs
+
+    def probabilities(self, columns: Columns, rows: int) -> dict[str, np.ndarray]:
+        """Return calibrated probabilities per head, float32 [rows, K], in the order of ``spec.labels[head]``.
+
+        Args:
+            columns: raw values by field; an absent field is missing in every row.
+            rows: how many.
+
+        Raises:
+            ValueError: a number that is none. Callers that face a user validate first.
+        """
+        tickets = self._features(columns, rows)
+        return {head: fitted.probabilities(tickets, self._knobs.candidates) for head, fitted in self._heads.items()}
+
+    def save(self, folder: Path) -> None:
+        """Write ``classical.safetensors``, ``config.json`` and ``HEAD.ranker.txt`` into a folder."""
+        arrays = {"topics": self._features.topics}
+        for head, fitted in self._heads.items():
+            profiles = fitted.profiles
+            arrays |= {f"{head}.rows": profiles.rows, f"{head}.topics": profiles.topics}
+            arrays |= _sparse_arrays(f"{head}.words", profiles.words, np.float32)
+            for place, table in enumerate(profiles.levels):
+                arrays |= _sparse_arrays(f"{head}.levels.{place}", table, np.int32)
+            if fitted.ranker is not None:
+                (folder / f"{head}.ranker.txt").write_text(fitted.ranker.model_to_string(num_iteration=-1), "utf-8")
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / ARRAYS)
+        content = {
+            "format": FORMAT,
+            "knobs": asdict(self._knobs),
+            "ranges": {name: bounds.tolist() for name, bounds in self._features.ranges.items()},
+            "heads": {
+                head: {
+                    "temperature": fitted.temperature,
+                    "outside": fitted.outside,
+                    "ranked": fitted.ranker is not None,
+                }
+                for head, fitted in self._heads.items()
+            },
+        }
+        (folder / CONFIG).write_bytes(canonical_json(content))
+
+    @classmethod
+    def load(cls, folder: Path, spec: Spec) -> ClassicalModel:
+        """Read what `save` wrote.
+
+        Raises:
+            BundleError: a file is missing, of another format, or does not fit the spec.
+        """
+        import lightgbm
+
+        try:
+            content = orjson.loads((folder / CONFIG).read_bytes())
+            if content["format"] != FORMAT:
+                raise BundleError(f"format {content['format']} is not {FORMAT}", where=CONFIG)
+            arrays = load_file(folder / ARRAYS)
+            ranges = {name: np.array(bounds, np.float64) for name, bounds in content["ranges"].items()}
+            features = Features(spec, arrays["topics"], ranges)
+            width = len(spec.vocabulary) + len(spec.phrases)
+            heads = {}
+            for head, labels in spec.labels.items():
+                fitted, shape = content["heads"][head], (width, len(labels))
+                tables = tuple(
+                    _sparse(arrays, f"{head}.levels.{place}", (count, len(labels)))
+                    for place, count in enumerate(features.level_counts)
+                )
+                words = _sparse(arrays, f"{head}.words", shape)
+                profiles = Profiles(arrays[f"{head}.rows"], words, arrays[f"{head}.topics"], tables)
+                ranker = None
+                if fitted["ranked"]:
+                    ranker = lightgbm.Booster(model_str=(folder / f"{head}.ranker.txt").read_text("utf-8"))
+                heads[head] = Head(profiles, ranker, fitted["temperature"], fitted["outside"])
+        except (OSError, KeyError, TypeError, ValueError, SafetensorError, lightgbm.basic.LightGBMError) as error:
+            raise BundleError(f"v1 cannot be read ({type(error).__name__})", where=folder.name) from error
+        return cls(features, heads, Knobs(**content["knobs"]))
+
+
+def _sparse_arrays(name: str, matrix: Any, kind: Any) -> dict[str, np.ndarray]:
+    parts = {"data": matrix.data.astype(kind), "indices": matrix.indices, "indptr": matrix.indptr}
+    return {f"{name}.{part}": array if part == "data" else array.astype(np.int64) for part, array in parts.items()}
+
+
+def _sparse(arrays: dict[str, np.ndarray], name: str, shape: tuple[int, int]) -> Any:
+    matrix = sparse.csr_matrix(tuple(arrays[f"{name}.{part}"] for part in ("data", "indices", "indptr")), shape)
+    matrix.check_format()
+    return matrix

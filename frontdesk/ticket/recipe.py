@@ -1,0 +1,85 @@
+"""The ticket recipe: its parameters and heads. What it does in each job stands in the modules beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from frontdesk.errors import UsageError
+
+NAME = "ticket"
+HEADS = ("contact_type", "reply")
+
+
+class TicketParameters(BaseModel):
+    """Every knob of a ticket run; ``--set KEY=VALUE`` sets them. Stored in the bundle."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int = 0
+    split: Literal["auto", "time", "random"] = "auto"
+    """``time``: the newest `test_share` is the test set. ``random``: stratified by contact type. ``auto``: by time
+    where the table has time stamps, else random."""
+    test_share: float = Field(0.2, gt=0, lt=1)
+
+    # Preprocessing
+    max_tokens: int = Field(400, ge=8, le=4096)
+    max_words: int = Field(30_000, ge=1)
+    min_word_documents: int = Field(2, ge=1)
+    max_phrases: int = Field(50_000, ge=0)
+    min_phrase_documents: int = Field(2, ge=1)
+    max_levels: int = Field(1_000, ge=1)
+    min_level_rows: int = Field(2, ge=1)
+
+    # The network
+    embedding: int = Field(64, ge=1)
+    filters: int = Field(64, ge=1)
+    hidden: int = Field(256, ge=1)
+    dropout: float = Field(0.5, ge=0, lt=1)
+    word_dropout: float = Field(0.3, ge=0, lt=1)
+    category_dropout: float = Field(0.3, ge=0, lt=1)
+
+    # Training
+    epochs: int = Field(8, ge=1)
+    batch: int = Field(64, ge=2)
+    rate: float = Field(2e-3, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+    wide_rate: float = Field(1.25, ge=0)
+    """Step of the wide path (plain gradient descent) per row of the batch. Its features have unit length, so the rate
+    does not depend on the data's scale."""
+    label_smoothing: float = Field(0.1, ge=0, lt=1)
+    prior_strength: float = Field(0.3, ge=0, le=1)
+    """Logit adjustment for class imbalance (Menon et al. 2021): this share of the log prior is added in the loss only,
+    so that rare labels get a margin."""
+    tree_weight: float = Field(0.3, ge=0)
+    """Weight of the loss on the inner levels of a label tree."""
+    validation_share: float = Field(0.05, gt=0, lt=0.5)
+    """Share of the training rows that fits temperatures and thresholds."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """``auto``: bfloat16 on a GPU that has it, float32 elsewhere."""
+    checkpoint_seconds: float = Field(30, gt=0)
+
+
+def parse_parameters(pairs: Iterable[str]) -> TicketParameters:
+    """Read ``KEY=VALUE`` pairs. Raises `UsageError` that names the key."""
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign:
+            raise UsageError(f"--set {pair} has no '='", remedy="Write --set KEY=VALUE")
+        values[key.strip()] = value.strip()
+    return parameters_of(values)
+
+
+def parameters_of(values: dict[str, Any]) -> TicketParameters:
+    """Validate parameter values. Raises `UsageError` that names the key."""
+    try:
+        return TicketParameters.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        words = "there is no such parameter" if first["type"] == "extra_forbidden" else first["msg"]
+        known = ", ".join(TicketParameters.model_fields)
+        raise UsageError(f"parameter {key}: {words}", remedy=f"Known parameters: {known}") from error

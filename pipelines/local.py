@@ -1,0 +1,180 @@
+"""The embedded runner: the lifecycle on this machine, each step in a process of its own, no cluster."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+from pydantic import BaseModel
+
+from frontdesk.errors import FrontdeskError, UsageError
+from frontdesk.pipelines.board import Board, Splitter
+from frontdesk.recipes import jobs
+from frontdesk.settings import settings
+from frontdesk.steps import ERROR_FILE, read_failure
+from frontdesk.storage import Store, canonical_json, write_atomically
+
+_RESULTS = ("bundle", "bundle-v1", "report.html", "predictions.parquet", "metrics.json")
+"""What a run leaves for its user, in the order in which it is put there: who sees ``metrics.json`` has everything."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run came to.
+
+    Attributes:
+        decision: ``promote`` (the candidate is deployed) or ``hold`` (the champion stays).
+        reasons: the gate's, in words.
+        bundle: folder of the candidate's bundle, deployed or held.
+        metrics: content of ``metrics.json``.
+    """
+
+    recipe: str
+    decision: str
+    reasons: tuple[str, ...]
+    model_id: str
+    snapshot: str
+    bundle: Path
+    report: Path
+    metrics: dict[str, Any]
+
+
+def run_lifecycle(
+    recipe: str,
+    *,
+    data: str,
+    test: str | None = None,
+    columns: BaseModel,
+    parameters: BaseModel,
+    out: Path,
+) -> RunResult:
+    """Run a recipe's lifecycle and leave its results in a folder.
+
+    What outlives a run (store, tensors, checkpoints, registry) is kept in ``out/work``, unless the settings name other
+    places; a run that was killed goes on there. The results appear whole or not at all, in place of an earlier run's.
+
+    Args:
+        data: table to learn from, a path or an ``s3://`` address.
+        test: separate test table; None splits `data`.
+        columns: the column mapping.
+        parameters: the recipe's parameters.
+        out: folder of the results; made when it is missing.
+
+    Raises:
+        FrontdeskError: what a step raised, as the class that it was.
+        UsageError: no such recipe, or another run works in the folder.
+    """
+    jobs(recipe)
+    out = out.absolute()
+    work = out / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    store = Store(settings().store or str(work / "store"))
+    arguments = {
+        "data": _absolute(data),
+        "test": _absolute(test) if test else "",
+        "columns": columns.model_dump_json(),
+        "parameters": parameters.model_dump_json(),
+        "store": store.root,
+        "registry": settings().mlflow or f"sqlite:///{work / 'mlflow.db'}",
+        "work": str(work),
+    }
+    with _alone(work):
+        outputs = _run(recipe, arguments, work / "runs", out / "run.log")
+        reasons = tuple(outputs["verdict"].metadata["reasons"])
+        metrics = orjson.loads(store.read_bytes("fused", outputs["fused"], "metrics.json"))
+        metrics["gate"] = {"decision": outputs["decision"], "reasons": list(reasons)}
+        _publish(store, outputs["fused"], metrics, out)
+    return RunResult(
+        recipe=recipe,
+        decision=outputs["decision"],
+        reasons=reasons,
+        model_id=outputs["model_id"],
+        snapshot=outputs["snapshot"],
+        bundle=out / "bundle",
+        report=out / "report.html",
+        metrics=metrics,
+    )
+
+
+def _run(recipe: str, arguments: dict[str, str], root: Path, log: Path) -> Mapping[str, Any]:
+    """Run the pipeline under an empty root and return its outputs."""
+    shutil.rmtree(root, ignore_errors=True)
+    root.mkdir()
+    failure = root / "error.json"
+    with (
+        log.open("w", encoding="utf-8") as file,
+        Board() as board,
+        redirect_stdout(Splitter(board, file)),
+        _environment({"FRONTDESK_PROGRESS": "lines", ERROR_FILE: str(failure), "DO_NOT_TRACK": "1"}),
+        warnings.catch_warnings(),
+    ):
+        # KFP warns of settings that its local runner ignores. Its logs go to standard output, so to the run's log.
+        warnings.simplefilter("ignore")
+        from kfp import local
+
+        from frontdesk.pipelines.lifecycle import build
+
+        # No cache of KFP's: the store finds finished work by its content, also after the code has changed.
+        local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root))
+        try:
+            return build(recipe)(**arguments).outputs
+        except RuntimeError as error:  # the runner's own words for "a step ended with an error"
+            raise read_failure(failure) or FrontdeskError(
+                "a step ended without saying why: killed, or out of memory", where=str(log), remedy="Run again to go on"
+            ) from error
+
+
+def _publish(store: Store, fused: str, metrics: dict[str, Any], out: Path) -> None:
+    """Put the results of a finished job 5 into a folder, each under a temporary name first."""
+    fresh = out / "work" / "results"
+    store.fetch("fused", fused, to=fresh)
+    write_atomically(fresh / "metrics.json", canonical_json(metrics))
+    old = out / "work" / "replaced"
+    for name in _RESULTS:
+        if not (fresh / name).exists():
+            continue
+        shutil.rmtree(old, ignore_errors=True)
+        if (out / name).is_dir():
+            (out / name).rename(old)
+        (fresh / name).rename(out / name)
+    shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(fresh)
+
+
+def _absolute(address: str) -> str:
+    return address if "://" in address else str(Path(address).absolute())
+
+
+@contextmanager
+def _alone(work: Path) -> Iterator[None]:
+    """Hold the folder for this run. The system lets go of the lock when the process ends, however it ends."""
+    with (work / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UsageError(
+                "another run works in this folder", where=str(work.parent), remedy="Name another --out"
+            ) from error
+        yield
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

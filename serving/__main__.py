@@ -1,0 +1,33 @@
+"""``python -m frontdesk.serving BUNDLE ...``: the model server as a container starts it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from frontdesk.errors import FrontdeskError
+
+
+def main() -> int:
+    """Serve until a signal; return the exit code."""
+    parser = argparse.ArgumentParser(
+        "python -m frontdesk.serving", description="Serve bundles over KServe's protocols."
+    )
+    parser.add_argument("bundles", nargs="+", metavar="BUNDLE", help="folder or s3:// address")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8080)
+    parser.add_argument("--grpc-port", type=int, help="serve gRPC too")
+    parser.add_argument("--engine", default="auto")
+    options = parser.parse_args()
+    from frontdesk.serving.server import serve
+
+    try:
+        serve(options.bundles, host=options.host, port=options.port, grpc_port=options.grpc_port, engine=options.engine)
+    except FrontdeskError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

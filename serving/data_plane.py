@@ -1,0 +1,65 @@
+"""The SDK's data plane with our bodies, honest readiness and a shut repository. REST and gRPC both go through it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from frontdesk.errors import Forbidden
+from frontdesk.records import Prediction
+from frontdesk.serving import metrics, protocol
+from frontdesk.serving.model import BundleModel
+from frontdesk.serving.sdk import DataPlane, InferRequest, ModelRepositoryExtension
+
+
+class ShutRepository(ModelRepositoryExtension):  # type: ignore[misc]
+    """Which models are served is decided when the server starts, not by a caller."""
+
+    async def load(self, model_name: str) -> None:
+        """Refuse."""
+        raise Forbidden("models are not loaded or unloaded through this server")
+
+    async def unload(self, model_name: str) -> None:
+        """Refuse."""
+        await self.load(model_name)
+
+
+class BundleDataPlane(DataPlane):  # type: ignore[misc]
+    """The data plane of `BundleModel`s."""
+
+    async def ready(self) -> bool:
+        """Return whether every model is ready."""
+        return all(model.ready for model in self.model_registry.get_models().values())
+
+    def metadata(self) -> dict[str, Any]:
+        """Return the server's metadata; the repository extension is shut."""
+        return {**super().metadata(), "extensions": ["binary_tensor_data"]}
+
+    async def model_metadata(self, model_name: str) -> dict[str, Any]:
+        """Return a model's metadata; its one version is the model_id."""
+        content: dict[str, Any] = await super().model_metadata(model_name)
+        manifest = self.model(model_name).bundle.manifest
+        return {**content, "platform": f"frontdesk_{manifest['model_kind']}", "versions": [manifest["model_id"]]}
+
+    def model(self, name: str) -> BundleModel:
+        """Return a model. Raises the SDK's ModelNotFound."""
+        model: BundleModel = self.get_model_from_registry(name)
+        return model
+
+    def decode(self, body: Any, headers: dict[str, str], **_: Any) -> tuple[Any, dict[str, Any]]:
+        """Parse a V1 body. Raises `InvalidRequest`."""
+        protocol.require_json(headers.get("content-type"))
+        return protocol.parse_json(body), {}
+
+    def encode(self, model_name: str, response: list[Prediction], **_: Any) -> tuple[bytes, dict[str, str]]:
+        """Write a V1 answer."""
+        with metrics.timed(model_name, "encode"):
+            return protocol.v1_body(response), {"content-type": "application/json"}
+
+    async def infer(
+        self, model_name: str, request: Any, headers: dict[str, str] | None = None
+    ) -> tuple[Any, dict[str, str]]:
+        """Answer a request: predictions, or for gRPC the SDK's own answer."""
+        predictions, response_headers = await super().infer(model_name, request, headers)
+        if isinstance(request, InferRequest) and request.from_grpc:
+            return self.model(model_name).infer_response(predictions, request.id), response_headers
+        return predictions, response_headers

@@ -1,0 +1,85 @@
+"""Around every HTTP request: its id, the limit of its body, its errors, its time."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from typing import Any
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from frontdesk.errors import TooLarge
+from frontdesk.serving import metrics
+from frontdesk.serving.failures import failure_response
+
+REQUEST_ID = "x-request-id"
+_PLAIN = re.compile(rb"[!-~]{1,128}")
+
+
+class RequestBoundary:
+    """ASGI middleware; see the module.
+
+    Args:
+        app: what it surrounds.
+        body_bytes: largest body; more gets 413, also where the length is not announced.
+    """
+
+    def __init__(self, app: ASGIApp, body_bytes: int) -> None:
+        self.app = app
+        self.body_bytes = body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        request_id = _request_id(scope)
+        started = False
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                MutableHeaders(scope=message)[REQUEST_ID] = request_id
+                metrics.count_response(message["status"])
+            await send(message)
+
+        try:
+            await self.app(scope, self._limited(scope, receive), send_with_id)
+        except Exception as error:
+            if started:
+                raise
+            await failure_response(error, request_id)(scope, receive, send_with_id)
+        metrics.observe(scope.get("state", {}).get("model", ""), "total", time.perf_counter() - began)
+
+    def _limited(self, scope: Scope, receive: Receive) -> Receive:
+        announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        left = self.body_bytes
+        too_large = TooLarge(f"the body is larger than {left} bytes", remedy="Send fewer instances at a time")
+
+        async def limited() -> Message:
+            nonlocal left
+            if int(announced) > self.body_bytes:
+                raise too_large
+            message: dict[str, Any] = await receive()  # type: ignore[assignment]
+            left -= len(message.get("body", b""))
+            if left < 0:
+                raise too_large
+            return message
+
+        return limited
+
+
+def _request_id(scope: Scope) -> str:
+    """Return the caller's request id where it is plain and short, else a new one; the handlers see it as a header."""
+    headers = scope["headers"]
+    for name, value in headers:
+        if name == REQUEST_ID.encode() and _PLAIN.fullmatch(value):
+            return str(value.decode("ascii"))
+    made = uuid.uuid4().hex
+    kept = [(name, value) for name, value in headers if name != REQUEST_ID.encode()]
+    scope["headers"] = [*kept, (REQUEST_ID.encode(), made.encode())]
+    return made

@@ -1,0 +1,350 @@
+"""The bodies of KServe's V1 and V2 protocols: bytes to instances, predictions to bytes.
+
+V1 is JSON objects, one per instance. V2 is one tensor per field, of shape [N] or [N, 1]; a tensor left out is a missing
+field. Texts, categories and `created_at` are BYTES (UTF-8; an empty string is a missing value), numbers are FP64, FP32
+or an integer type (NaN, or null in JSON, is a missing value); a category may be a number or BOOL too.
+
+JSON has no NaN, no infinity and no lone surrogates: a body that holds one is not JSON and gets 400. Callers send null
+for the first two, which the model treats alike, and U+FFFD for the third.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+from pydantic import TypeAdapter
+
+from frontdesk.errors import InvalidRequest, UnsupportedMediaType
+from frontdesk.preprocessing.spec import CREATED_AT, Spec
+from frontdesk.records import LabelPrediction, Prediction
+from frontdesk.requests import MAX_INSTANCES
+
+_INTEGERS = {
+    f"{sign}INT{bits}": f"<{kind}{bits // 8}" for sign, kind in (("", "i"), ("U", "u")) for bits in (8, 16, 32, 64)
+}
+_FLOATS = {"FP16": "<f2", "FP32": "<f4", "FP64": "<f8"}
+_FIXED_WIDTH = {**_INTEGERS, **_FLOATS, "BOOL": "?"}
+DATATYPES = ("BYTES", *_FIXED_WIDTH)
+_NUMBERS = frozenset((*_INTEGERS, *_FLOATS))
+_predictions = TypeAdapter(list[Prediction])
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor of a V2 request or answer.
+
+    Attributes:
+        data: values, possibly nested; None where `raw` holds them.
+        raw: the binary form: little-endian values, or for BYTES a four-byte length before each.
+    """
+
+    name: str
+    datatype: str
+    shape: Sequence[int]
+    data: list[Any] | None = None
+    raw: bytes | None = None
+
+
+@dataclass(frozen=True)
+class V2Request:
+    """A V2 body.
+
+    Attributes:
+        outputs: ``{tensor: whether binary}`` of the asked outputs; None for all of them.
+        binary: whether outputs are binary unless one says otherwise.
+    """
+
+    id: str | None
+    inputs: list[Tensor]
+    outputs: dict[str, bool] | None
+    binary: bool
+
+
+def require_json(content_type: str | None) -> None:
+    """Raise `UnsupportedMediaType` unless a content type is JSON."""
+    kind = (content_type or "").partition(";")[0].strip().lower()
+    if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+        words = f"the content type {kind[:80] or '(none)'} is not read here"
+        raise UnsupportedMediaType(words, remedy="Send application/json")
+
+
+def parse_json(body: bytes) -> Any:
+    """Parse JSON. Raises `InvalidRequest` that gives the place, not the text."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(
+            f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        ) from None
+
+
+def v1_instances(payload: Any) -> list[Any]:
+    """Return the instances of a V1 body. Raises `InvalidRequest`."""
+    if not isinstance(payload, dict):
+        raise InvalidRequest("the body must be an object", remedy='Send {"instances": [{...}, ...]}')
+    if not isinstance(payload.get("instances"), list):
+        raise InvalidRequest("must be a list of objects", where="instances", remedy='Send {"instances": [{...}, ...]}')
+    return list(payload["instances"])
+
+
+def v1_body(predictions: list[Prediction]) -> bytes:
+    """Return the V1 answer."""
+    return b'{"predictions":' + _predictions.dump_json(predictions, exclude_none=True) + b"}"
+
+
+def parse_v2(body: bytes, json_bytes: int | None) -> V2Request:
+    """Read a V2 body.
+
+    Args:
+        body: JSON, followed by binary tensor data where ``json_bytes`` is given.
+        json_bytes: length of the JSON part, from the header ``inference-header-content-length``.
+
+    Raises:
+        InvalidRequest: names the input.
+    """
+    if json_bytes is not None and not 0 <= json_bytes <= len(body):
+        raise InvalidRequest("is not a length within the body", where="inference-header-content-length")
+    payload = parse_json(body if json_bytes is None else body[:json_bytes])
+    if not isinstance(payload, dict):
+        raise InvalidRequest(
+            "the body must be an object", remedy='Send {"inputs": [{"name", "shape", "datatype", "data"}]}'
+        )
+    identity = payload.get("id")
+    if identity is not None and not isinstance(identity, str):
+        raise InvalidRequest("must be text", where="id")
+    if not isinstance(payload.get("inputs"), list):
+        raise InvalidRequest("must be a list of tensors", where="inputs")
+    tail = body[json_bytes:] if json_bytes is not None else b""
+    inputs, used = [], 0
+    for place, item in enumerate(payload["inputs"]):
+        tensor, size = _input(item, f"inputs[{place}]", tail, used)
+        inputs.append(tensor)
+        used += size
+    if used != len(tail):
+        raise InvalidRequest(f"{len(tail) - used} bytes after the last binary tensor belong to none", where="inputs")
+    binary = _parameters(payload, "body").get("binary_data_output", False) is True
+    return V2Request(identity, inputs, _asked_outputs(payload.get("outputs"), binary), binary)
+
+
+def _parameters(item: Mapping[str, Any], where: str) -> dict[str, Any]:
+    parameters = item.get("parameters")
+    if parameters is not None and not isinstance(parameters, dict):
+        raise InvalidRequest("must be an object", where=f"{where}.parameters")
+    return parameters or {}
+
+
+def _input(item: Any, where: str, tail: bytes, used: int) -> tuple[Tensor, int]:
+    """Return one input, and how many bytes of the binary part are its own."""
+    if not isinstance(item, dict):
+        raise InvalidRequest("must be an object", where=where)
+    name, datatype, shape = item.get("name"), item.get("datatype"), item.get("shape")
+    if not isinstance(name, str):
+        raise InvalidRequest("must be text", where=f"{where}.name")
+    where = f"inputs.{name[:80]}"
+    if not isinstance(datatype, str):
+        raise InvalidRequest("must be text", where=f"{where}.datatype")
+    if not isinstance(shape, list) or not all(type(size) is int for size in shape):
+        raise InvalidRequest("must be a list of whole numbers", where=f"{where}.shape")
+    data, size = item.get("data"), _parameters(item, where).get("binary_data_size")
+    if data is None and type(size) is int:
+        if size < 0 or used + size > len(tail):
+            raise InvalidRequest("is more than the binary data that was sent", where=f"{where}.binary_data_size")
+        return Tensor(name, datatype, shape, raw=tail[used : used + size]), size
+    if not isinstance(data, list):
+        raise InvalidRequest("must be a list of values", where=f"{where}.data")
+    return Tensor(name, datatype, shape, data), 0
+
+
+def _asked_outputs(outputs: Any, binary: bool) -> dict[str, bool] | None:
+    if outputs is None or outputs == []:
+        return None
+    if not isinstance(outputs, list) or not all(
+        isinstance(o, dict) and isinstance(o.get("name"), str) for o in outputs
+    ):
+        raise InvalidRequest("must be a list of objects with a name", where="outputs")
+    return {o["name"]: _parameters(o, "outputs").get("binary_data", binary) is True for o in outputs}
+
+
+def instances_of(tensors: Sequence[Tensor], spec: Spec) -> list[dict[str, Any]]:
+    """Turn the tensors of a request into instances, so that both protocols pass the same check of fields.
+
+    Raises:
+        InvalidRequest: names the tensor, and the instance where one value is at fault.
+    """
+    columns: dict[str, list[Any]] = {}
+    for tensor in tensors:
+        where = f"inputs.{tensor.name[:80]}"
+        if tensor.name not in spec.fields:
+            raise InvalidRequest("there is no such field", where=where, remedy=f"Fields: {', '.join(spec.fields)}")
+        if tensor.name in columns:
+            raise InvalidRequest("is given twice", where=where)
+        _require_datatype(tensor, spec, where)
+        rows = _rows(tensor, where)
+        for first, others in columns.items():
+            if len(others) != rows:
+                raise InvalidRequest(f"holds {rows} values, but {first} holds {len(others)}", where=where)
+        columns[tensor.name] = list(_values(tensor, rows, where))
+        if (found := len(columns[tensor.name])) != rows:
+            raise InvalidRequest(f"the shape says {rows} values, the data holds {found}", where=where)
+    if not columns:
+        raise InvalidRequest("at least one tensor is needed, to know how many instances there are", where="inputs")
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def _require_datatype(tensor: Tensor, spec: Spec, where: str) -> None:
+    name, datatype = tensor.name, tensor.datatype
+    if name in spec.categorical:
+        allowed = datatype in DATATYPES
+    elif name in spec.text or name == CREATED_AT:
+        allowed = datatype == "BYTES"
+    else:
+        allowed = datatype in _NUMBERS
+    if not allowed:
+        raise InvalidRequest(f"must be {_input_datatype(name, spec)}, not {datatype[:20]}", where=f"{where}.datatype")
+
+
+def _input_datatype(name: str, spec: Spec) -> str:
+    return "FP64" if name in spec.numeric and name != CREATED_AT else "BYTES"
+
+
+def _rows(tensor: Tensor, where: str) -> int:
+    shape = list(tensor.shape)
+    if not (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)) or shape[0] < 0:
+        raise InvalidRequest("must be [N] or [N, 1]", where=f"{where}.shape")
+    if shape[0] > MAX_INSTANCES:  # before anything of that size is made
+        raise InvalidRequest(f"{shape[0]} instances are more than {MAX_INSTANCES}", where=where)
+    return shape[0]
+
+
+def _values(tensor: Tensor, rows: int, where: str) -> Iterator[Any]:
+    if tensor.raw is None:
+        for place, value in enumerate(tensor.data or ()):
+            # [N, 1] may come as [[a], [b]]
+            inner = value[0] if isinstance(value, list) and len(tensor.shape) == 2 and len(value) == 1 else value
+            yield _json_value(inner, tensor.datatype, f"{where}[{place}]")
+    elif tensor.datatype == "BYTES":
+        for place, value in enumerate(_split_bytes(tensor.raw, where)):
+            yield _text(value, f"{where}[{place}]")
+    else:
+        kind = np.dtype(_FIXED_WIDTH[tensor.datatype])
+        if len(tensor.raw) != rows * kind.itemsize:
+            raise InvalidRequest(
+                f"the shape says {rows * kind.itemsize} bytes, the data holds {len(tensor.raw)}", where=where
+            )
+        yield from np.frombuffer(tensor.raw, kind).tolist()
+
+
+def _json_value(value: Any, datatype: str, where: str) -> Any:
+    if value is None:
+        return None
+    if datatype == "BYTES":
+        if isinstance(value, bytes):  # gRPC
+            return _text(value, where)
+        good = isinstance(value, str)
+    elif datatype == "BOOL":
+        good = isinstance(value, bool)
+    elif datatype in _INTEGERS:
+        good = isinstance(value, int) and not isinstance(value, bool)
+    else:
+        good = isinstance(value, int | float) and not isinstance(value, bool)
+    if not good:
+        raise InvalidRequest(f"is not of the datatype {datatype}", where=where)
+    return value
+
+
+def _split_bytes(raw: bytes, where: str) -> Iterator[bytes]:
+    offset = 0
+    while offset < len(raw):
+        if offset + 4 > len(raw) or offset + 4 + (size := struct.unpack_from("<I", raw, offset)[0]) > len(raw):
+            raise InvalidRequest("the binary data ends within a value", where=where)
+        offset += 4 + size
+        yield raw[offset - size : offset]
+
+
+def _text(value: bytes, where: str) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise InvalidRequest("is not UTF-8", where=where) from None
+
+
+def input_types(spec: Spec) -> list[dict[str, Any]]:
+    """Return the metadata of the input tensors."""
+    return [{"name": name, "datatype": _input_datatype(name, spec), "shape": [-1]} for name in spec.fields]
+
+
+def output_types(spec: Spec) -> list[dict[str, Any]]:
+    """Return the metadata of the output tensors."""
+    return [
+        {"name": name, "datatype": datatype, "shape": [-1]}
+        for head in spec.labels
+        for name, (datatype, _) in _outputs(head).items()
+    ]
+
+
+def _outputs(head: str) -> dict[str, tuple[str, Any]]:
+    """Return ``{tensor: (datatype, value of a LabelPrediction)}`` of a head."""
+    return {
+        head: ("BYTES", lambda answer: answer.label),
+        f"{head}_confidence": ("FP64", lambda answer: answer.confidence),
+        f"{head}_decision": ("BYTES", lambda answer: answer.decision),
+        f"{head}_reason": ("BYTES", lambda answer: answer.reason),
+        f"{head}_alternatives": ("BYTES", _alternatives),
+        f"{head}_backoff": ("BYTES", lambda answer: answer.backoff.label if answer.backoff else ""),
+    }
+
+
+def _alternatives(answer: LabelPrediction) -> str:
+    return orjson.dumps([{"label": one.label, "confidence": one.confidence} for one in answer.alternatives]).decode()
+
+
+def output_tensors(predictions: Sequence[Prediction], heads: Sequence[str]) -> list[Tensor]:
+    """Return the answers as tensors of shape [N], six per head; alternatives are JSON lists."""
+    shape = [len(predictions)]
+    tensors = []
+    for head in heads:
+        answers = [prediction.labels[head] for prediction in predictions]
+        for name, (datatype, value) in _outputs(head).items():
+            tensors.append(Tensor(name, datatype, shape, [value(answer) for answer in answers]))
+    return tensors
+
+
+def v2_body(request: V2Request, tensors: Sequence[Tensor], **fields: Any) -> tuple[bytes, int | None]:
+    """Return a V2 answer and the length of its JSON part where binary tensors follow, else None.
+
+    Args:
+        fields: ``id``, ``model_name``, ``model_version``.
+
+    Raises:
+        InvalidRequest: an output was asked for that does not exist.
+    """
+    by_name = {tensor.name: tensor for tensor in tensors}
+    asked = dict.fromkeys(by_name, request.binary) if request.outputs is None else request.outputs
+    outputs: list[dict[str, Any]] = []
+    binary: list[bytes] = []
+    for name, as_binary in asked.items():
+        if (tensor := by_name.get(name)) is None:
+            raise InvalidRequest(
+                "there is no such output", where=f"outputs.{name[:80]}", remedy=f"Outputs: {', '.join(by_name)}"
+            )
+        output = {"name": name, "datatype": tensor.datatype, "shape": tensor.shape}
+        if as_binary:
+            binary.append(_raw(tensor))
+            output["parameters"] = {"binary_data_size": len(binary[-1])}
+        else:
+            output["data"] = tensor.data
+        outputs.append(output)
+    head = orjson.dumps({**fields, "outputs": outputs})
+    return (b"".join([head, *binary]), len(head)) if binary else (head, None)
+
+
+def _raw(tensor: Tensor) -> bytes:
+    if tensor.datatype == "BYTES":
+        encoded = [value.encode() for value in tensor.data or ()]
+        return b"".join(part for value in encoded for part in (struct.pack("<I", len(value)), value))
+    return np.array(tensor.data, _FIXED_WIDTH[tensor.datatype]).tobytes()

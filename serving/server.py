@@ -1,0 +1,160 @@
+"""KServe's model server around bundles, with what the SDK leaves open closed.
+
+Kept from the SDK: the server, its model registry, data plane, V1 and V2 routes, gRPC service and ``/metrics``. Changed:
+
+- it listens on the loopback device unless told otherwise (the SDK: every device, no option);
+- it answers probes while models load, and ``/v2/health/ready`` is 503 until every model is ready (the SDK: always 200);
+- V2 bodies are read by `frontdesk.serving.protocol` (the SDK: 422 in another form, 500 for shapes that do not fit);
+- the routes that load and unload models are shut, in REST and gRPC (the SDK: open to anyone);
+- errors never show an exception's text (`frontdesk.serving.failures`);
+- logs are JSON lines without a line per request, which costs a third of the SDK's time per request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import signal
+from collections.abc import Sequence
+
+from frontdesk.bundle import Bundle, parse_manifest
+from frontdesk.errors import BundleError, UnreadableFile, UsageError
+from frontdesk.logs import JsonFormatter, configure, event
+from frontdesk.serving.data_plane import BundleDataPlane, ShutRepository
+from frontdesk.serving.grpc_server import BundleGRPCServer
+from frontdesk.serving.model import BundleModel, Limits
+from frontdesk.serving.rest import RestServer, listen
+from frontdesk.serving.sdk import ModelServer
+from frontdesk.settings import settings
+from frontdesk.storage import MANIFEST, reading
+
+GRACE_SECONDS = 30
+_log = logging.getLogger(__name__)
+
+
+def serve(
+    bundles: Sequence[str],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    grpc_port: int | None = None,
+    engine: str = "auto",
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+) -> None:
+    """Serve bundles until SIGTERM or SIGINT; requests in flight are finished first.
+
+    The first bundle of a recipe is served under the recipe's name, a further one as ``<recipe>-<model_id[:8]>``.
+
+    Args:
+        bundles: folders or ``s3://`` addresses.
+        host: device to listen on; ``0.0.0.0`` in a container.
+        port: of HTTP; 0 takes a free one, which the log tells.
+        grpc_port: of gRPC; None means no gRPC.
+        engine: see `frontdesk.engines.open_engine`.
+        limits: see `Limits`.
+
+    Raises:
+        UsageError: no bundle, one bundle twice, or a port that is taken.
+        BundleError, StorageError: a bundle cannot be served.
+    """
+    configure_logs(settings().log_level)
+    models = [
+        BundleModel(name, functools.partial(Bundle.load, location, engine=engine), limits)
+        for name, location in served_names(bundles).items()
+    ]
+    run(models, host=host, port=port, grpc_port=grpc_port, limits=limits)
+
+
+def run(models: Sequence[BundleModel], *, host: str, port: int, grpc_port: int | None, limits: Limits) -> None:
+    """Load models and serve them until a signal; see `serve`."""
+    Server(limits, host=host, port=port, grpc_port=grpc_port).start(list(models))
+
+
+def served_names(bundles: Sequence[str]) -> dict[str, str]:
+    """Return ``{name: location}`` of bundles to serve, reading only their manifests.
+
+    Raises:
+        UsageError: no bundle, or one bundle twice.
+        BundleError: there is no bundle at a location.
+    """
+    if not bundles:
+        raise UsageError("no bundle to serve", remedy="Name the folder of at least one bundle")
+    names: dict[str, str] = {}
+    for location in bundles:
+        try:
+            with reading(f"{location.rstrip('/')}/{MANIFEST}") as file:
+                manifest = parse_manifest(bytes(file.read()))
+        except UnreadableFile as error:
+            remedy = "Point to a folder that `frontdesk run` wrote"
+            raise BundleError("there is no bundle here: no manifest.json", where=location, remedy=remedy) from error
+        name = manifest["recipe"]
+        if name in names:
+            name = f"{name}-{manifest['model_id'][:8]}"
+        if name in names or location in names.values():
+            raise UsageError(f"model {manifest['model_id']} is named twice", where=location)
+        names[name] = location
+    return names
+
+
+def configure_logs(level: str) -> None:
+    """Send the logs of this library, the SDK and uvicorn to standard error as JSON lines; the others' only warnings."""
+    configure(level)
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter())
+    for name in ("kserve", "kserve.trace", "uvicorn", "uvicorn.error"):
+        logger = logging.getLogger(name)
+        logger.handlers[:] = [handler] if name in ("kserve", "uvicorn") else []
+        logger.setLevel(logging.WARNING)
+        logger.propagate = name not in ("kserve", "uvicorn")
+
+
+class Server(ModelServer):  # type: ignore[misc]
+    """The SDK's server with a chosen device, honest readiness and loading beside serving."""
+
+    def __init__(self, limits: Limits, *, host: str, port: int, grpc_port: int | None) -> None:
+        super().__init__(http_port=port, enable_grpc=grpc_port is not None, enable_latency_logging=False)
+        data_plane, repository = BundleDataPlane(self.registered_models), ShutRepository(self.registered_models)
+        self.dataplane, self.model_repository_extension = data_plane, repository
+        self._failure: Exception | None = None
+        self._listener = listen(host, port)
+        self._rest = RestServer(
+            data_plane, repository, self._listener, grace_seconds=GRACE_SECONDS, body_bytes=limits.body_bytes
+        )
+        self._grpc = (
+            BundleGRPCServer(f"{host}:{grpc_port}", data_plane, repository, GRACE_SECONDS, limits.body_bytes)
+            if grpc_port is not None
+            else None
+        )
+
+    def start(self, models: list[BundleModel]) -> None:
+        """Serve until a signal. Raises what a model's loading raised, after the server has stopped."""
+        for model in models:
+            self.register_model(model)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)  # uvicorn takes the signal, drains, and raises it again for us
+        asyncio.run(self._serve_models(models))
+        if self._failure is not None:
+            raise self._failure
+
+    async def _serve_models(self, models: list[BundleModel]) -> None:
+        grpc = asyncio.create_task(self._grpc.start()) if self._grpc else None
+        loading = asyncio.create_task(self._load(models))
+        await self._rest.start()
+        loading.cancel()
+        if grpc:
+            await self._grpc.stop()
+            await grpc
+        for model in models:
+            model.stop()
+        event(_log, "stopped")
+
+    async def _load(self, models: list[BundleModel]) -> None:
+        host, port = self._listener.getsockname()[:2]
+        event(_log, "listening", host=host, port=port, models=[model.name for model in models])
+        try:
+            for model in models:
+                await asyncio.to_thread(model.open)
+        except Exception as error:
+            self._failure = error
+            self._rest.stop()

@@ -1,0 +1,71 @@
+"""Small real bundles, trained once per test session through the library's own jobs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from frontdesk.records import DEFAULT_TICKET_COLUMNS
+from frontdesk.storage import Store
+from frontdesk.ticket.recipe import TicketParameters
+
+
+@dataclass(frozen=True)
+class TicketBundles:
+    """The folders of the network's bundle and of the classical system's, from the same rows."""
+
+    network: Path
+    classical: Path
+
+
+def build_ticket_bundles(folder: Path, *, rows: int, **parameters: Any) -> TicketBundles:
+    """Train on simulated tickets: snapshot, Spark, transfer, training, fusion; no evaluation."""
+    import orjson
+
+    from frontdesk.fusion import fuse
+    from frontdesk.preprocessing.spark import preprocess
+    from frontdesk.preprocessing.spec import Spec
+    from frontdesk.simulation.tickets import simulate, write
+    from frontdesk.snapshots import take_snapshot
+    from frontdesk.tensors import transfer
+    from frontdesk.ticket.classical import train_classical
+    from frontdesk.training import train
+
+    store, chosen = Store(str(folder / "store")), TicketParameters(split="random", **parameters)
+    data = folder / "tickets.parquet"
+    write(simulate(rows, seed=7), data)
+    snapshot = take_snapshot(
+        store, recipe="ticket", data=str(data), columns=DEFAULT_TICKET_COLUMNS, parameters=chosen
+    )["id"]
+    tensors = transfer(store, preprocess(store, snapshot, chosen)["id"], folder / "node")
+    spec = Spec.from_json(orjson.loads((tensors / "spec.json").read_bytes()))
+    network, classical = fuse(
+        store,
+        network=train(tensors, folder, chosen),
+        classical=train_classical(store, snapshot, spec, chosen, folder),
+        tensors=tensors,
+        snapshot_id=snapshot,
+        parameters=chosen,
+        work=folder,
+    )
+    return TicketBundles(network, classical)
+
+
+@pytest.fixture(scope="session")
+def ticket_bundles(tmp_path_factory: pytest.TempPathFactory) -> TicketBundles:
+    import os  # TEMPORARY
+    if os.environ.get("TB"):
+        return TicketBundles(Path(os.environ["TB"]), Path("/tmp/serv/b/bundle-v1"))
+    """Both bundles of a few hundred tickets. Their answers are poor; their form is that of any other."""
+    return build_ticket_bundles(
+        tmp_path_factory.mktemp("bundles"), rows=600, epochs=1, embedding=16, filters=16, hidden=32, max_tokens=64
+    )
+
+
+@pytest.fixture(scope="session")
+def ticket_bundle(ticket_bundles: TicketBundles) -> Path:
+    """The network's bundle."""
+    return ticket_bundles.network

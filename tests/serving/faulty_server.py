@@ -1,0 +1,64 @@
+"""The real server around a real bundle that loads slowly, answers slowly or fails, as the instances ask for.
+
+``python -m tests.serving.faulty_server BUNDLE --port P [--grpc-port P] [--load-seconds S] [--fail-load]``
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from frontdesk.bundle import Bundle
+from frontdesk.errors import BundleError, FrontdeskError
+from frontdesk.records import Prediction
+from frontdesk.serving.model import BundleModel, Limits
+from frontdesk.serving.server import configure_logs, run
+
+SLOW, BROKEN, SECRET = "sleep-here", "break-here", "the customer's secret"
+
+
+class FaultyBundle(Bundle):
+    """Sleeps for a second or raises where the first text says so."""
+
+    def predict(self, instances: Any) -> list[Prediction]:
+        """Answer as the bundle does, after a fault."""
+        text = str(instances[0].get(self.spec.text[0])) if instances else ""
+        if SLOW in text:
+            time.sleep(1.0)
+        if BROKEN in text:
+            raise RuntimeError(SECRET)
+        return super().predict(instances)
+
+
+def main() -> int:
+    """Serve one model called ``ticket``."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--grpc-port", type=int)
+    parser.add_argument("--load-seconds", type=float, default=0)
+    parser.add_argument("--fail-load", action="store_true")
+    options = parser.parse_args()
+
+    def load() -> Bundle:
+        time.sleep(options.load_seconds)
+        if options.fail_load:
+            raise BundleError("a file of the bundle was altered", where="spec.json")
+        return FaultyBundle.load(options.bundle)
+
+    configure_logs("INFO")
+    limits = Limits(threads=1, waiting=1, inline_seconds=0.0)
+    model = BundleModel("ticket", load, limits)
+    try:
+        run([model], host="127.0.0.1", port=options.port, grpc_port=options.grpc_port, limits=limits)
+    except FrontdeskError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
