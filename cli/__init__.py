@@ -1,1 +1,1 @@
-"""."""
+"""The ``frontdesk`` command: `main` dispatches, one module per group of commands."""

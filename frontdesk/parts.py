@@ -21,12 +21,14 @@ class Parts:
         path: a ``.parquet`` file, or a folder of ``part-00000.parquet``, ... of about `PART_ROWS` rows each.
         schema: of the rows.
         number: a column that is written anew, from 0 in the order of writing.
+        compression: of the files; ``lz4`` is faster where they are read once and removed.
     """
 
-    def __init__(self, path: Path, schema: pa.Schema, *, number: str | None = None) -> None:
+    def __init__(self, path: Path, schema: pa.Schema, *, number: str | None = None, compression: str = "zstd") -> None:
         self.path = path
         self.schema = schema
         self.number = number
+        self.compression = compression
         self.rows = 0
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_rows = self._waiting_bytes = 0
@@ -74,4 +76,4 @@ class Parts:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._parts += 1
         self._rows_in_part = 0
-        return pq.ParquetWriter(path, self.schema, compression="zstd")
+        return pq.ParquetWriter(path, self.schema, compression=self.compression)

@@ -27,7 +27,7 @@ from frontdesk.text.cleaning import clean_fields
 from frontdesk.text.language import languages
 
 FEW_ROWS = 20
-SAMPLE_ROWS, LANGUAGE_ROWS = 20_000, 1_000
+SAMPLE_ROWS, LANGUAGE_ROWS = 20_000, 500
 _SHOWN_LABELS, _SHOWN_REASONS = 20, 10
 _LEAST_ROWS = 200
 _TAIL_SHARE = 0.5

@@ -206,7 +206,7 @@ class _Taking:
     def _split_one(self, data: str, refused: Parts) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
         """Stage the table, decide on the numbers kept, then write the two sides."""
         stage = self.folder / "stage"
-        with Parts(stage, self.schema) as parts:
+        with Parts(stage, self.schema, compression="lz4") as parts:
             self._copy(data, parts, refused, 0, _READ_SHARE)
         is_test, kept, split = self._decide()
         census = self.census

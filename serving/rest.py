@@ -54,6 +54,7 @@ class RestServer(RESTServer):  # type: ignore[misc]
         self._listener = listener
         self._body_bytes = body_bytes
         self.config.access_log = False
+        self.config.server_header = False
 
     def create_application(self) -> None:
         """Build the application; the first route that fits a path wins."""

@@ -37,9 +37,9 @@ def build_ticket_bundles(folder: Path, *, rows: int, **parameters: Any) -> Ticke
     store, chosen = Store(str(folder / "store")), TicketParameters(split="random", **parameters)
     data = folder / "tickets.parquet"
     write(simulate(rows, seed=7), data)
-    snapshot = take_snapshot(
-        store, recipe="ticket", data=str(data), columns=DEFAULT_TICKET_COLUMNS, parameters=chosen
-    )["id"]
+    snapshot = take_snapshot(store, recipe="ticket", data=str(data), columns=DEFAULT_TICKET_COLUMNS, parameters=chosen)[
+        "id"
+    ]
     tensors = transfer(store, preprocess(store, snapshot, chosen)["id"], folder / "node")
     spec = Spec.from_json(orjson.loads((tensors / "spec.json").read_bytes()))
     network, classical = fuse(
@@ -57,6 +57,7 @@ def build_ticket_bundles(folder: Path, *, rows: int, **parameters: Any) -> Ticke
 @pytest.fixture(scope="session")
 def ticket_bundles(tmp_path_factory: pytest.TempPathFactory) -> TicketBundles:
     import os  # TEMPORARY
+
     if os.environ.get("TB"):
         return TicketBundles(Path(os.environ["TB"]), Path("/tmp/serv/b/bundle-v1"))
     """Both bundles of a few hundred tickets. Their answers are poor; their form is that of any other."""

@@ -21,7 +21,7 @@ from frontdesk.bundle import Bundle
 from frontdesk.evaluation import METRICS, PICTURES, PREDICTIONS, sections
 from frontdesk.evaluation.baselines import tfidf_svc
 from frontdesk.evaluation.maps import maps
-from frontdesk.evaluation.metrics import rounded
+from frontdesk.evaluation.metrics import classification
 from frontdesk.evaluation.outcomes import Outcome, measure
 from frontdesk.evaluation.pictures import draw
 from frontdesk.evaluation.report import write_report
@@ -105,9 +105,9 @@ def evaluate(
     Returns:
         The content of ``metrics.json``.
     """
-    test = snapshot_rows(store, snapshot_id)
-    evaluation = _Evaluation(bundle, test, network, parameters.seed)
-    evaluation.add_baseline("majority", evaluation.majority_tops())
+    evaluation = _Evaluation(
+        bundle, snapshot_rows(store, snapshot_id), network=network, seed=parameters.seed, others=v1 is not None
+    )
     answers = tfidf_svc(store, snapshot_id, bundle.spec, parameters)
     evaluation.add_baseline("tfidf-svc", {head: answer.top for head, answer in answers.items()})
     if v1 is not None:
@@ -130,55 +130,44 @@ def evaluate_rows(
         seed: of the bootstrap.
         with_report: the gate needs no report of a champion.
     """
-    evaluation = _Evaluation(bundle, test, None, seed)
-    evaluation.add_baseline("majority", evaluation.majority_tops())
-    return evaluation.write(
-        out, training_keys=np.zeros(0, np.uint64), parameters={"seed": seed}, with_report=with_report
-    )
+    evaluation = _Evaluation(bundle, test, network=None, seed=seed, others=0)
+    keys = np.zeros(0, np.uint64)
+    return evaluation.write(out, training_keys=keys, parameters={"seed": seed}, with_report=with_report)
 
 
 class _Evaluation:
     """The candidate's answers on the test rows, and what is compared with them."""
 
-    def __init__(self, bundle: Bundle, test: TestRows, network: Path | None, seed: int) -> None:
+    def __init__(self, bundle: Bundle, test: TestRows, *, network: Path | None, seed: int, others: int) -> None:
+        """Predict the rows; ``others`` bundles will follow (for the progress)."""
         self.bundle, self.test, self.network, self.seed = bundle, test, network, seed
+        self._steps, self._done = (1 + others) * test.rows["test"] + 1, 0
         spec = bundle.spec
-        self.temperatures: Mapping[str, float] = (
-            _json(network, "config.json").get("network", {}).get("temperature") or {}
-        )
+        config = _json(network, "config.json") or {}
+        self.temperatures: Mapping[str, float] = config.get("network", {}).get("temperature") or {}
         self.facts: RowFacts = facts(test.read(), spec, test.rows["test"])
-        self.outcomes = self._measure(bundle, with_policy=True)
+        self.outcomes = self._measure(bundle, temperatures=self.temperatures, policy=bundle.policy)
         self.baselines: dict[str, dict[str, Any]] = {}
         self.comparison: dict[str, dict[str, Any]] = {}
-        counts = spec.label_counts
-        self._majority_tops = {
-            head: np.tile(sections.majority_answers(counts[head]), (len(outcome.truth), 1))
+        constant = {
+            head: np.tile(sections.majority_answers(spec.label_counts[head]), (len(outcome.truth), 1))
             for head, outcome in self.outcomes.items()
         }
-        self.majority = {head: self._majority(head) for head in self.outcomes}
+        self.majority = {
+            head: classification(outcome.truth, constant[head][:, 0], constant[head], outcome.known)["accuracy"]
+            for head, outcome in self.outcomes.items()
+        }
+        self.add_baseline("majority", constant)
 
-    def _measure(self, bundle: Bundle, *, with_policy: bool) -> dict[str, Outcome]:
-        total = self.test.rows["test"]
+    def _measure(self, bundle: Bundle, **options: Any) -> dict[str, Outcome]:
+        before = self._done
+
+        def tell(rows: int) -> None:
+            self._done = before + rows
+            progress.report("evaluate", self._done, self._steps, f"{rows:,} rows")
+
         has_text = self.facts.words > 0 if bundle.spec.text else np.ones(len(self.facts.words), bool)
-        return measure(
-            bundle,
-            self.test.read(),
-            temperatures=self.temperatures if with_policy else None,
-            policy=bundle.policy if with_policy else None,
-            has_text=has_text,
-            progress=lambda done: progress.report("evaluate", done, total, "" if with_policy else "v1"),
-        )
-
-    def majority_tops(self) -> dict[str, np.ndarray]:
-        """Return the answers of always naming the most frequent training label."""
-        return self._majority_tops
-
-    def _majority(self, head: str) -> float | None:
-        outcome = self.outcomes[head]
-        kept = outcome.labelled
-        if not kept.any():
-            return None
-        return rounded(float(np.mean(outcome.truth[kept] == self._majority_tops[head][kept, 0])))
+        return measure(bundle, self.test.read(), has_text=has_text, progress=tell, **options)
 
     def add_baseline(self, name: str, tops: Mapping[str, np.ndarray]) -> None:
         """Compare with a system's three best labels per head and row, int [N, 3], in the catalogue of the bundle."""
@@ -191,7 +180,7 @@ class _Evaluation:
 
     def add_bundle(self, name: str, other: Bundle) -> None:
         """Compare with another bundle on the same rows; its catalogue may be another."""
-        found = self._measure(other, with_policy=False)
+        found = self._measure(other)
         self.add_baseline(
             name,
             {
@@ -253,13 +242,14 @@ class _Evaluation:
             drawn = draw(metrics, _json(self.network, "history.json"), points)
             write_atomically(out / PICTURES, canonical_json(drawn))
             write_report(out)
+        progress.report("evaluate", self._steps, self._steps)
         return metrics
 
 
 def _json(folder: Path | None, name: str) -> Any:
-    """Return the content of a JSON file of the training's folder, an empty mapping where there is none."""
+    """Return the content of a JSON file of the training's folder, None where there is none."""
     if folder is None or not (folder / name).is_file():
-        return {}
+        return None
     return orjson.loads((folder / name).read_bytes())
 
 

@@ -84,7 +84,7 @@ def svg(name: str, words: str, size: tuple[float, float], draw: Draw) -> str:
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = buffer.getvalue()
-    text = text[text.index("<svg") :].replace(_INK, "currentColor")
+    text = _without_unused_ids(text[text.index("<svg") :].replace(_INK, "currentColor"))
     opening = re.match(r"<svg[^>]*>", text)
     assert opening is not None
     box = re.search(r'viewBox="([^"]*)"', opening.group())
@@ -93,6 +93,12 @@ def svg(name: str, words: str, size: tuple[float, float], draw: Draw) -> str:
     head = f'<svg xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="{box.group(1)}" role="img" aria-label="{label}"'
     # So wide that 9 points of the drawing are 12.5 pixels, and narrower where the page is.
     return f'{head} style="max-width:{100 * size[0]:.0f}px;width:100%">' + text[opening.end() :].rstrip()
+
+
+def _without_unused_ids(text: str) -> str:
+    """Drop the ids that nothing in the drawing refers to: every drawing would bring the same ones to the page."""
+    used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', text))
+    return re.sub(r' id="([^"]*)"', lambda found: found.group() if found.group(1) in used else "", text)
 
 
 def _percent(axis: Any) -> None:

@@ -17,6 +17,7 @@ from frontdesk.evaluation.calibration import (
 )
 from frontdesk.evaluation.intervals import accuracy_difference
 from frontdesk.evaluation.metrics import (
+    NO_CANDIDATE,
     OTHER,
     brier,
     classification,
@@ -195,7 +196,7 @@ def confusion_figures(outcome: Outcome, limit: int = CONFUSION_LABELS) -> dict[s
 def majority_answers(counts: Sequence[int]) -> np.ndarray:
     """Return the three most frequent training labels, ties by the lower index, padded as a top list, int64 [3]."""
     order = np.argsort(-np.asarray(counts, np.int64), kind="stable")[:3]
-    result = np.full(3, -3, np.int64)
+    result = np.full(3, NO_CANDIDATE, np.int64)
     result[: len(order)] = order
     return result
 
@@ -210,7 +211,7 @@ def baseline_figures(outcome: Outcome, top: np.ndarray, majority: float | None) 
 
 
 def in_catalogue(other: Outcome, names: Sequence[str]) -> np.ndarray:
-    """Return the top lists of another bundle as indices into ``names``, -3 for labels outside, int64 [N, 3]."""
+    """Return another bundle's top lists as indices into ``names``, int64 [N, 3]; `NO_CANDIDATE` where outside."""
     place: Mapping[str, int] = {name: index for index, name in enumerate(names)}
-    translate = np.array([*(place.get(name, -3) for name in other.names), -3], np.int64)
+    translate = np.array([*(place.get(name, NO_CANDIDATE) for name in other.names), NO_CANDIDATE], np.int64)
     return np.asarray(translate[np.where(other.top < 0, len(other.names), other.top)])

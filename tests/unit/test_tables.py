@@ -153,10 +153,7 @@ def test_json_cells_of_mixed_types(tmp_path: Path) -> None:
         (5, "age", nested),
         (6, "age", "not a number"),
         (7, "at", "not a time stamp"),
-        # orjson reads a number beyond 64 bits as a float, and this one is beyond those too.
-        (8, "", "the line is not a JSON object in UTF-8")
-        if refused[-1].field == ""
-        else (8, "age", "an infinite number"),
+        (8, "", "the line is not a JSON object in UTF-8"),  # a number beyond what JSON readers take
     ]
 
 

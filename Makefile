@@ -1,0 +1,46 @@
+# The only entry point that CI uses. `make` shows the targets.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+PYTHON := .venv/bin/python
+export DO_NOT_TRACK := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+OUT ?= out/demo
+
+.PHONY: help setup demo test lint type bench clean lock golden test-s3a
+
+help: ## Show the targets
+	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: .venv/.ready ## Make .venv with everything in it, and find or install Java 17
+
+.venv/.ready: requirements.lock pyproject.toml
+	./.ci/setup
+	touch $@
+
+demo: setup ## Run the ticket lifecycle on simulated tickets and ask the server one question
+	.venv/bin/frontdesk demo --out $(OUT)
+
+test: lint type ## Lint, type-check and run every test but the slow suites
+	$(PYTHON) -m pytest
+
+lint: setup ## Check style and format
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+type: setup ## Check the library's types
+	.venv/bin/mypy
+
+bench: setup ## Measure the engines and the server beside their peers
+	$(PYTHON) benchmarks/engines.py
+	$(PYTHON) benchmarks/serving.py
+
+golden: setup ## Write the golden files anew; read the difference before you commit it
+	FRONTDESK_UPDATE_GOLDEN=1 $(PYTHON) -m pytest tests/golden
+
+lock: ## Resolve the dependencies anew into requirements.lock
+	uv pip compile --python-version 3.11 --generate-hashes --all-extras --no-header --no-annotate -q pyproject.toml -o requirements.lock
+
+clean: ## Remove .venv, caches and results
+	rm -rf .venv out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,53 @@
+"""Commands on data: make some, and say what it is good for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from frontdesk.cli.output import Columns, Json, console, print_json
+from frontdesk.errors import UsageError
+from frontdesk.recipes import names
+
+
+def simulate(
+    recipe: str = typer.Argument(..., help="ticket"),
+    rows: int = typer.Option(..., "--rows", min=1, help="Rows to make."),
+    seed: int = typer.Option(0, "--seed", min=0),
+    out: Path = typer.Option(..., "--out", help="A .csv, .parquet or .jsonl file."),
+    as_json: bool = Json,
+) -> None:
+    """Write a table of simulated records with known truth."""
+    from frontdesk.simulation import tickets
+
+    check_recipe(recipe)
+    tickets.write(tickets.simulate(rows, seed), out)
+    if as_json:
+        print_json({"recipe": recipe, "rows": rows, "seed": seed, "file": str(out)})
+    else:
+        console().print(f"{rows:,} simulated {recipe}s (seed {seed}) in {out}")
+
+
+def readiness(
+    recipe: str = typer.Argument(..., help="ticket"),
+    data: str = typer.Option(..., "--data", help="Table: .csv, .parquet or .jsonl; a path or s3:// address."),
+    columns: str | None = Columns,
+    as_json: bool = Json,
+) -> None:
+    """Say, before any training, what a table is good for."""
+    from frontdesk.readiness import readiness as examine
+    from frontdesk.records import load_columns
+
+    check_recipe(recipe)
+    report = examine(recipe, data, load_columns(columns))
+    if as_json:
+        print_json(report.to_json())
+    else:
+        console().print(report.render())
+
+
+def check_recipe(recipe: str) -> None:
+    """Raise `UsageError` for an unknown recipe."""
+    if recipe not in names():
+        raise UsageError(f"there is no recipe {recipe!r}", remedy=f"Recipes: {', '.join(names())}")

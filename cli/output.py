@@ -1,0 +1,61 @@
+"""What commands print: JSON with ``--json``, else tables for people; errors on standard error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from frontdesk.errors import FrontdeskError
+from frontdesk.storage import canonical_json
+
+Json = typer.Option(False, "--json", help="Print the result as JSON.")
+Columns = typer.Option(None, "--columns", help="Column mapping (YAML). Without it: the simulator's columns.")
+
+
+def console() -> Console:
+    """Return a console on standard output."""
+    return Console(highlight=False)
+
+
+def print_json(content: Any) -> None:
+    """Print a value as JSON on standard output."""
+    sys.stdout.write(canonical_json(content).decode())
+
+
+def failed(error: FrontdeskError, as_json: bool) -> int:
+    """Tell an error and return its exit code."""
+    if as_json:
+        print_json({"error": {"code": error.code, "message": str(error), "exit_code": error.exit_code}})
+    else:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error[/] ({error.code}) ", end="")
+        sys.stderr.write(f"{error}\n")
+    return error.exit_code
+
+
+def metrics_table(metrics: Mapping[str, Any]) -> Table:
+    """Return a table of the model and its baselines: accuracy, macro-F1 and top-3 per head."""
+    counts = metrics["rows"]
+    title = f"{metrics['recipe']}: {counts['train']:,} training rows, {counts['test']:,} test rows"
+    table = Table(title=title, title_justify="left", title_style="bold")
+    table.add_column("model")
+    heads = list(metrics["test"])
+    for head in heads:
+        for name in ("accuracy", "macro-F1", "top 3"):
+            table.add_column(f"{head}\n{name}", justify="right")
+    rows = {"this model": metrics["test"], **metrics["baselines"]}
+    for name, figures in rows.items():
+        cells = []
+        for head in heads:
+            of = figures.get(head, {})
+            cells += [_share(of.get(key)) for key in ("accuracy", "macro_f1", "top3")]
+        table.add_row(name, *cells, style="bold" if name == "this model" else "")
+    return table
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f} %"
