@@ -65,10 +65,10 @@ def main() -> None:
 
 
 def _small_bundle(scratch: Path) -> str:
-    from tests.bundles import build_ticket_bundle
+    from tests.bundles import build_ticket_bundles
 
     print("training a small bundle on simulated tickets ...", flush=True)
-    return str(build_ticket_bundle(scratch / "made", rows=6_000, epochs=2))
+    return str(build_ticket_bundles(scratch / "made", rows=6_000, epochs=2).network)
 
 
 def machine() -> dict[str, Any]:

@@ -84,24 +84,24 @@ def save_bundle(
         (scratch / "metrics.json").write_bytes(canonical_json(metrics))
         (scratch / "card.md").write_text(card, "utf-8")
         pq.write_table(golden, scratch / GOLDEN, compression="zstd")
-        described = describe(scratch)
-        identity = {
+        manifest = {
             "format": BUNDLE_FORMAT,
             "recipe": recipe,
             "model_kind": model_kind,
             "snapshot": snapshot,
-            "files": {name: entry["sha256"] for name, entry in described.items() if name not in REPORTS},
-        }
-        model_id = digest(identity)[:20]
-        manifest = {
-            **identity,
-            "model_id": model_id,
-            "files": described,
-            "code": {"version": VERSION, "digest": code_digest()},
             "taxonomy": taxonomy.version,
+            "files": describe(scratch),
+            "code": {"version": VERSION, "digest": code_digest()},
         }
+        manifest["model_id"] = _model_id(manifest)
         write_atomically(scratch / MANIFEST, canonical_json(manifest))
-    return model_id
+    return str(manifest["model_id"])
+
+
+def _model_id(manifest: Mapping[str, Any]) -> str:
+    identity = {name: manifest[name] for name in ("format", "recipe", "model_kind", "snapshot")}
+    files = {name: entry["sha256"] for name, entry in manifest["files"].items() if name not in REPORTS}
+    return digest({**identity, "files": files})[:20]
 
 
 def update_bundle(folder: Path, *, metrics: Mapping[str, Any], card: str) -> None:
@@ -149,36 +149,24 @@ def parse_manifest(content: bytes) -> dict[str, Any]:
     """
     try:
         manifest = orjson.loads(content)
-        found_format, kind = manifest["format"], manifest["model_kind"]
-        files, named = manifest["files"], (manifest["model_id"], manifest["recipe"], manifest["taxonomy"])
-        entries = [(name, entry["sha256"], entry["bytes"]) for name, entry in files.items()]
+        if manifest["format"] != BUNDLE_FORMAT:
+            words = f"bundle format {str(manifest['format'])[:20]} is not {BUNDLE_FORMAT}"
+            remedy = "Use the release of Frontdesk that made the bundle, or train the model again"
+            raise BundleError(words, where=MANIFEST, remedy=remedy)
+        kind, files, model_id = manifest["model_kind"], manifest["files"], _model_id(manifest)
+        sizes = [entry["bytes"] for entry in files.values()]
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        if (
-            isinstance(error, KeyError)
-            and isinstance(manifest.get("format"), int)
-            and manifest["format"] > BUNDLE_FORMAT
-        ):
-            raise _unknown_format(manifest["format"]) from error
         raise BundleError("the manifest cannot be read", where=MANIFEST, remedy=_REMEDY) from error
-    if found_format != BUNDLE_FORMAT:
-        raise _unknown_format(found_format)
     if kind not in MODEL_FILES:
         raise BundleError(f"unknown model kind {str(kind)[:40]!r}", where=MANIFEST, remedy="Use a newer release")
-    if not all(isinstance(value, str) for value in named):
-        raise BundleError("the manifest cannot be read", where=MANIFEST, remedy=_REMEDY)
-    for name, sha256, size in entries:
+    for name in files:
         _check_name(name)
-        if not isinstance(sha256, str) or not isinstance(size, int):
-            raise BundleError("the manifest's entry of a file is not a digest and a size", where=name, remedy=_REMEDY)
     for name in (*PARTS, *MODEL_FILES[kind]):
         if name not in files:
             raise BundleError("the manifest does not list a file that every bundle has", where=name, remedy=_REMEDY)
+    if manifest.get("model_id") != model_id or not all(isinstance(size, int) for size in sizes):
+        raise BundleError("the manifest was altered: its model_id is another", where=MANIFEST, remedy=_REMEDY)
     return dict(manifest)
-
-
-def _unknown_format(found: Any) -> BundleError:
-    remedy = "Use the release of Frontdesk that made the bundle, or train the model again"
-    return BundleError(f"bundle format {str(found)[:20]} is not {BUNDLE_FORMAT}", where=MANIFEST, remedy=remedy)
 
 
 def verify_bundle(folder: Path) -> dict[str, Any]:
@@ -265,7 +253,7 @@ class Bundle:
         self.taxonomy = Taxonomy.from_json(_parsed(folder, "taxonomy.json"))
         self.policy = Policy.from_json(_parsed(folder, "policy.json"))
         self.metrics = _parsed(folder, "metrics.json")
-        if self.taxonomy != Taxonomy.of(self.spec) or self.taxonomy.version != manifest["taxonomy"]:
+        if self.taxonomy != Taxonomy.of(self.spec):
             raise BundleError("the labels are not those of spec.json", where="taxonomy.json", remedy=_REMEDY)
         if self.policy.heads.keys() != self.taxonomy.heads.keys():
             raise BundleError("the heads are not those of taxonomy.json", where="policy.json", remedy=_REMEDY)

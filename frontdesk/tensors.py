@@ -165,7 +165,7 @@ def _download(store: Store, tensors_id: str, files: Mapping[str, Any], folder: P
             copied += _fetch(store.uri("tensors", tensors_id, name), path, entry, advance)
         done += entry["bytes"]
         advance(0)
-    return copied, total - copied
+    return copied, max(0, total - copied)  # less than nothing where a bad part was copied twice
 
 
 def _fetch(uri: str, path: Path, entry: Mapping[str, Any], advance: Callable[[int], None]) -> int:

@@ -1,12 +1,12 @@
-"""What a person sees while a pipeline runs: a bar per stage on a terminal, a line per finished stage elsewhere."""
+"""What a person sees while a pipeline runs: a bar per stage on a terminal, elsewhere a line per stage of each job."""
 
 from __future__ import annotations
 
 import re
 import sys
 import time
+from dataclasses import dataclass
 from io import TextIOBase
-from types import TracebackType
 from typing import IO
 
 from rich.console import Console
@@ -15,79 +15,93 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from frontdesk.progress import Progress as Report
 from frontdesk.progress import parse
 
-_TITLES = {
+_JOBS = {
     "etl": "1 etl",
     "spark_preprocess": "2 spark",
     "data_transfer": "3 transfer",
     "train": "4 train",
-    "baselines": "4 baselines",
     "fuse": "5 fuse",
-    "evaluate": "5 evaluate",
     "gate": "  gate",
     "deploy": "6 deploy",
     "hold": "  hold",
 }
+"""Titles of the pipeline's steps. Any other stage is a part of the step that runs."""
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
+@dataclass
+class _Stage:
+    title: str
+    seconds: float = 0.0
+    note: str = ""
+    bar: TaskID | None = None
+
+
 class Board:
-    """Draws the progress of stages on standard error."""
+    """Draws the progress of a run on standard error."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        console = Console(stderr=True, highlight=False)
         self._bars: Progress | None = None
-        if self._console.is_terminal:
+        if console.is_terminal:
             self._bars = Progress(
                 TextColumn("{task.description:<12}"),
                 BarColumn(),
                 TextColumn("{task.percentage:>3.0f}%"),
                 TimeElapsedColumn(),
                 TextColumn("{task.fields[note]}"),
-                console=self._console,
+                console=console,
             )
-        self._tasks: dict[str, TaskID] = {}
-        self._began: dict[str, float] = {}
-        self._last: Report | None = None
+        self._job = ""
+        self._stages: dict[str, _Stage] = {}
+        """The stages of the running job, in the order in which they began."""
+        self._running: _Stage | None = None
+        self._since = time.monotonic()
 
     def __enter__(self) -> Board:
         if self._bars is not None:
             self._bars.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
-            self._end_stage()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._end_job()
         if self._bars is not None:
             self._bars.stop()
 
     def show(self, report: Report) -> None:
-        """Draw one report. A stage ends where another one begins."""
-        if self._last is not None and self._last.stage != report.stage:
-            self._end_stage()
-        self._began.setdefault(report.stage, time.monotonic())
-        if not report.note and self._last is not None and self._last.stage == report.stage:
-            report = Report(report.stage, report.done, report.total, self._last.note)
-        self._last = report
+        """Draw one report."""
+        if report.stage in _JOBS and report.stage != self._job:
+            self._end_job()
+            self._job = report.stage
+        self._count_time()
+        if report.stage not in self._stages:
+            self._stages[report.stage] = _Stage(_JOBS.get(report.stage, f"  {report.stage}"))
+        stage = self._running = self._stages[report.stage]
+        stage.note = report.note or stage.note
         if self._bars is not None:
-            if report.stage not in self._tasks:
-                title = _TITLES.get(report.stage, report.stage)
-                self._tasks[report.stage] = self._bars.add_task(title, total=1.0, note="")
+            if stage.bar is None:
+                stage.bar = self._bars.add_task(stage.title, total=1.0, note="")
             share = report.done / report.total if report.total else 1.0
-            self._bars.update(self._tasks[report.stage], completed=share, note=report.note)
+            self._bars.update(stage.bar, completed=share, note=stage.note)
 
-    def _end_stage(self) -> None:
-        if self._last is None:
-            return
-        stage, note = self._last.stage, self._last.note
-        if self._bars is not None:
-            self._bars.update(self._tasks[stage], completed=1.0)
-            self._bars.stop_task(self._tasks[stage])
-            return
-        seconds = time.monotonic() - self._began[stage]
-        sys.stderr.write(f"{_TITLES.get(stage, stage):<12} {seconds:7.1f} s  {note}".rstrip() + "\n")
+    def _count_time(self) -> None:
+        """Add the time since the last report to the stage that it named: a stage may come back after another one."""
+        now = time.monotonic()
+        if self._running is not None:
+            self._running.seconds += now - self._since
+        self._since = now
+
+    def _end_job(self) -> None:
+        self._count_time()
+        for stage in self._stages.values():
+            if self._bars is None:
+                sys.stderr.write(f"{stage.title:<12} {stage.seconds:7.1f} s  {stage.note}".rstrip() + "\n")
+            elif stage.bar is not None:
+                self._bars.update(stage.bar, completed=1.0)
+                self._bars.stop_task(stage.bar)
         sys.stderr.flush()
+        self._stages, self._running = {}, None
 
 
 class Splitter(TextIOBase):

@@ -5,20 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from tests.bundles import ticket_bundle, ticket_bundles  # noqa: F401
 from tests.lifecycle_run import finished  # noqa: F401
-from tests.s3_server import s3, s3_process  # noqa: F401
+from tests.s3_server import S3, environment, s3, s3_process  # noqa: F401
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
+hypothesis.settings.register_profile("desk", deadline=None)  # a busy machine is no failure
+hypothesis.settings.load_profile("desk")
+
+
 @pytest.fixture(scope="session")
-def spark() -> Iterator[SparkSession]:
-    """One Spark on two threads for the whole run: it takes half a minute to start. `preprocess` and `score` use it."""
+def spark(s3_process: S3) -> Iterator[SparkSession]:  # noqa: F811
+    """One Spark on two threads for the whole run: it takes half a minute to start. `preprocess` and `score` use it.
+
+    Its workers keep the environment that it was started in, so the S3 server comes first.
+    """
     from frontdesk.preprocessing.spark_session import session
 
-    with session(master="local[2]", memory="1g") as started:
-        yield started
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in environment(s3_process.endpoint).items():
+            patched.setenv(name, value)
+        started = session(master="local[2]", memory="1g")
+        spark = started.__enter__()
+    yield spark
+    started.__exit__(None, None, None)

@@ -106,7 +106,7 @@ def choose(labels: np.ndarray, seed: int) -> np.ndarray:
     frequent = np.zeros(len(counts), bool)
     frequent[np.argsort(-counts, kind="stable")[:MAX_LABELS]] = True
     rows = np.flatnonzero((labels >= 0) & frequent[labels]) if len(counts) else np.zeros(0, np.int64)
-    most = min(MAX_ROWS, MAX_WORK // max(1, min(MAX_LABELS, np.count_nonzero(counts))))
+    most = min(MAX_ROWS, MAX_WORK // max(1, min(MAX_LABELS, int((counts > 0).sum()))))
     if len(rows) > most:
         rows = np.random.default_rng(seed).choice(rows, most, replace=False)
     result = np.full(len(labels), NO_LABEL, np.int32)
@@ -156,7 +156,8 @@ def _tfidf(train_texts: Sequence[str], test_texts: Sequence[str]) -> tuple[Any, 
             train.append(vectoriser.fit_transform(train_texts))
         except ValueError:  # scikit-learn's word for an empty vocabulary
             continue
-        test.append(vectoriser.transform(test_texts))
+        if len(test_texts):
+            test.append(vectoriser.transform(test_texts))
     return sparse.hstack(train, "csr", np.float32), sparse.hstack(test, "csr", np.float32)
 
 

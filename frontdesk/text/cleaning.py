@@ -75,9 +75,9 @@ def _without_hidden(text: str) -> str:
 def clean(text: str | None) -> str:
     """Return the words of a text, lower-cased and joined by single spaces.
 
-    Markup, comments, style sheets, control characters and punctuation go; apostrophes inside words stay; runs of five or
-    more digits become ``0`` (an order number says no more than that there is one); ideographs stand alone. Time is linear
-    in the text's length, which is cut at `MAX_CHARACTERS`. Idempotent: cleaning a cleaned text changes nothing.
+    Markup, comments, style sheets, control characters and punctuation go; apostrophes inside words stay; runs of five
+    or more digits become ``0`` (an order number says no more than that there is one); ideographs stand alone. Time is
+    linear in the text's length, which is cut at `MAX_CHARACTERS`. Idempotent: cleaning a cleaned text changes nothing.
 
     >>> clean("<p>I can&#39;t log in!</p> Order 1234567")
     "i can't log in order 0"

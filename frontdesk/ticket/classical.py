@@ -12,17 +12,18 @@ new ticket will be. Otherwise a label of one ticket would look like a perfect ma
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors.numpy import save_file
 from scipy import sparse
 
 from frontdesk.errors import TrainingError
 from frontdesk.preprocessing.encoding import Encoder
 from frontdesk.preprocessing.spec import Spec
 from frontdesk.progress import report
-from frontdesk.settings import settings
 from frontdesk.storage import MANIFEST, Store, canonical_json, describe, work_key
 from frontdesk.ticket.candidates import Comparison, Profiles, Sums, Tickets
 from frontdesk.ticket.classical_model import (
@@ -40,11 +41,25 @@ from frontdesk.ticket.classical_model import (
 from frontdesk.ticket.recipe import TicketParameters
 from frontdesk.ticket.topics import TextVectors
 
-__all__ = ["ClassicalModel", "Knobs", "fit", "train_classical"]
+__all__ = ["ClassicalModel", "HeldOut", "Knobs", "fit", "train_classical"]
 
 STAGE = "train"
+VALIDATION = "validation.safetensors"
 _FOLDER = "classical"
 _TEMPERATURES = np.geomspace(0.2, 5.0, 81)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Tickets that the ranker did not learn from, for the thresholds of the decision policy.
+
+    Attributes:
+        probabilities: float32 [N, K].
+        labels: their labels, int32 [N].
+    """
+
+    probabilities: np.ndarray
+    labels: np.ndarray
 
 
 def train_classical(store: Store, snapshot_id: str, spec: Spec, parameters: TicketParameters, work: Path) -> Path:
@@ -55,7 +70,8 @@ def train_classical(store: Store, snapshot_id: str, spec: Spec, parameters: Tick
         snapshot_id: which one.
         spec: fitted on the same rows.
         parameters: give the seed.
-        work: gets the finished folder ``classical``; one that is finished already is returned at once.
+        work: gets the finished folder ``classical``: the model's files and ``validation.safetensors``, with
+            ``HEAD.probabilities`` and ``HEAD.labels`` of held-out tickets. One that is finished is returned at once.
 
     Raises:
         TrainingError: no training row has a label.
@@ -75,9 +91,11 @@ def train_classical(store: Store, snapshot_id: str, spec: Spec, parameters: Tick
         for batch in read_rows(store, snapshot_id, "train", wanted):
             yield {name: batch.column(name).to_pylist() for name in batch.schema.names}, batch.num_rows
 
-    model = fit(sampled(batches(), total, knobs.rows, parameters.seed), spec, parameters.seed, knobs, total)
+    model, held = fit(sampled(batches(), total, knobs.rows, parameters.seed), spec, parameters.seed, knobs, total)
     with place.writing(_FOLDER) as folder:
         model.save(folder)
+        arrays = {f"{head}.probabilities": out.probabilities for head, out in held.items()}
+        save_file(arrays | {f"{head}.labels": out.labels for head, out in held.items()}, folder / VALIDATION)
         manifest = {
             "format": FORMAT,
             "id": key,
@@ -105,7 +123,7 @@ def sampled(batches: Iterable[tuple[Columns, int]], total: int, most: int, seed:
 
 def fit(
     batches: Iterable[tuple[Columns, int]], spec: Spec, seed: int, knobs: Knobs | None = None, total: int = 0
-) -> ClassicalModel:
+) -> tuple[ClassicalModel, dict[str, HeldOut]]:
     """Fit v1.
 
     Args:
@@ -115,13 +133,16 @@ def fit(
         knobs: sizes.
         total: rows expected, for the progress.
 
+    Returns:
+        The model, and per head what it says of the tickets that fitted the temperature only.
+
     Raises:
         TrainingError: there is no row, or no row has a label.
     """
     knobs = knobs or Knobs()
     fields, encoder, read = fields_of(spec), Encoder(spec), TextVectors(spec)
     vectors, categories, numbers = [], [], []
-    found: dict[str, list[np.ndarray]] = {head: [] for head in sorted(spec.labels)}
+    found: dict[str, list[np.ndarray]] = {head: [] for head in spec.labels}
     rows = 0
     for columns, count in batches:
         levels, values = categories_and_numbers(fields, columns, count)
@@ -135,20 +156,61 @@ def fit(
     labels = {head: np.concatenate(parts) if parts else np.zeros(0, np.int32) for head, parts in found.items()}
     if not any((index >= 0).any() for index in labels.values()):
         raise TrainingError("no training row has a label", remedy="Check the label columns of the mapping")
-    # Sums in another order give other bits, so one thread; the sparse products, most of the work, know no other way.
-    from threadpoolctl import threadpool_limits
+    # Sums in another order give other bits, so one thread; most of the work, the sparse products, knows no other way.
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     with threadpool_limits(1, user_api="blas"):
         matrix, raw = sparse.vstack(vectors, "csr"), np.concatenate(numbers)
         features = Features.fit(matrix, raw, spec, knobs, seed)
         tickets = features.combine(matrix, np.concatenate(categories), raw)
-        heads = {}
+        heads, held = {}, {}
         for place, (head, index) in enumerate(labels.items()):
             known = index >= 0
             part, truth = tickets.take(known), index[known]
-            heads[head] = _fit_head(part, truth, len(spec.labels[head]), features.level_counts, knobs, (seed, place))
+            size = len(spec.labels[head])
+            heads[head], out = _fit_head(part, truth, size, features.level_counts, knobs, (seed, place))
+            if out is not None:
+                held[head] = out
             report(STAGE, place + 1, len(labels), f"v1: {head}")
-    return ClassicalModel(features, heads, knobs)
+    return ClassicalModel(features, heads, knobs), held
+
+
+class _Folds:
+    """Labelled tickets of one head, each to be compared with means that its own fold had no part in.
+
+    Args:
+        tickets, truth: N records and their labels, int [N].
+        total: sums over all of them.
+        level_counts: rows of each field's table.
+        knobs: sizes.
+        random: draws the folds, and the sample of a fold that is too large.
+    """
+
+    def __init__(
+        self,
+        tickets: Tickets,
+        truth: np.ndarray,
+        total: Sums,
+        level_counts: tuple[int, ...],
+        knobs: Knobs,
+        random: np.random.Generator,
+    ) -> None:
+        self._tickets, self._truth, self._total, self._level_counts = tickets, truth, total, level_counts
+        self._knobs, self._random = knobs, random
+        self.count = min(knobs.folds, len(truth))
+        self._fold = random.permutation(len(truth)) % self.count
+
+    def compared(self, number: int, most: int) -> Iterator[tuple[Comparison, np.ndarray, np.ndarray]]:
+        """Yield at most ``most`` tickets of a fold in pieces: compared, their candidates, their labels (int [N])."""
+        rows = np.flatnonzero(self._fold == number)
+        label_count = len(self._total.rows)
+        mine = Sums.of(self._tickets.take(rows), self._truth[rows], label_count, self._level_counts)
+        others = Profiles.of(self._total - mine)
+        if len(rows) > most:
+            rows = np.sort(self._random.choice(rows, most, replace=False))
+        for piece in pieces(len(rows), others):
+            comparison = Comparison(others, self._tickets.take(rows[piece]))
+            yield comparison, comparison.candidates(self._knobs.candidates), self._truth[rows[piece]]
 
 
 def _fit_head(
@@ -158,43 +220,33 @@ def _fit_head(
     level_counts: tuple[int, ...],
     knobs: Knobs,
     seed: tuple[int, int],
-) -> Head:
+) -> tuple[Head, HeldOut | None]:
     """Fit the candidates, the ranker and the temperature of one head on its labelled tickets."""
     total = Sums.of(tickets, truth, label_count, level_counts)
     profiles = Profiles.of(total)
     if label_count < 2 or len(truth) < 2:
-        return Head(profiles, None, 1.0, 0.0)
+        return Head(profiles, None, 1.0, 0.0), None
     random = np.random.default_rng(seed)
-    folds = min(knobs.folds, len(truth))
-    fold = random.permutation(len(truth)) % folds
+    folds = _Folds(tickets, truth, total, level_counts, knobs, random)
     each = min(knobs.negatives, label_count - 1, knobs.candidates - 1) + 1
-    ranked = max(1, knobs.pairs // each)
-    pairs: list[np.ndarray] = []
-    hits: list[np.ndarray] = []
-    held: list[tuple[Comparison, np.ndarray, np.ndarray]] = []
-    for number in range(folds):
-        rows = np.flatnonzero(fold == number)
-        mine = Sums.of(tickets.take(rows), truth[rows], label_count, level_counts)
-        others = Profiles.of(total - mine)
-        share = ranked // folds + 1
-        if len(rows) > share:
-            rows = np.sort(random.choice(rows, share, replace=False))
-        for piece in pieces(len(rows), others):
-            part, right = tickets.take(rows[piece]), truth[rows[piece], None]
-            comparison = Comparison(others, part)
-            candidates = comparison.candidates(knobs.candidates)
-            if number == 0:
-                held.append((comparison, candidates, right))
-                continue
-            chosen = _with_negatives(candidates, right, each, random)
+    share = knobs.pairs // (each * folds.count) + 1
+    pairs, hits = [], []
+    for number in range(1, folds.count):
+        for comparison, candidates, labels in folds.compared(number, share):
+            chosen = _with_negatives(candidates, labels[:, None], each, random)
             pairs.append(comparison.pairs(chosen))
-            hits.append((chosen == right).ravel())
+            hits.append((chosen == labels[:, None]).ravel())
     ranker = _train_ranker(np.concatenate(pairs), np.concatenate(hits), knobs, seed[0])
-    scores = np.concatenate([scores_of(ranker, comparison, candidates) for comparison, candidates, _ in held])
-    right = np.concatenate([candidates == truth for _, candidates, truth in held])
+    held = [
+        (scores_of(ranker, comparison, candidates), candidates, labels)
+        for comparison, candidates, labels in folds.compared(0, share)
+    ]
+    scores, candidates, labels = (np.concatenate(parts) for parts in zip(*held, strict=True))
+    right = candidates == labels[:, None]
     misses = int((~right.any(axis=1)).sum())
     outside = (misses + 0.5) / (len(right) + 1) if label_count > knobs.candidates else 0.0
-    return Head(profiles, ranker, _temperature(scores, right), outside)
+    head = Head(profiles, ranker, _temperature(scores, right), outside)
+    return head, HeldOut(head.spread(scores, candidates), labels.astype(np.int32))
 
 
 def _with_negatives(candidates: np.ndarray, right: np.ndarray, each: int, random: np.random.Generator) -> np.ndarray:
@@ -220,7 +272,7 @@ def _train_ranker(pairs: np.ndarray, hits: np.ndarray, knobs: Knobs, seed: int) 
         "seed": seed,
         "deterministic": True,
         "force_row_wise": True,
-        "num_threads": settings().threads,
+        "num_threads": 1,  # threads wait for each other at every tree: measured six times slower on a busy machine
         "verbosity": -1,
     }
     return lightgbm.train(parameters, lightgbm.Dataset(pairs, hits.astype(np.float32)), knobs.rounds)

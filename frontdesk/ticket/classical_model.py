@@ -19,7 +19,6 @@ from scipy import sparse
 from frontdesk.errors import BundleError
 from frontdesk.preprocessing.encoding import Encoder
 from frontdesk.preprocessing.spec import CREATED_AT, Spec
-from frontdesk.settings import settings
 from frontdesk.storage import canonical_json
 from frontdesk.ticket.candidates import Comparison, Profiles, Tickets
 from frontdesk.ticket.topics import TextVectors, fit_topics, unit_rows
@@ -28,8 +27,6 @@ FORMAT = 1
 ARRAYS, CONFIG = "classical.safetensors", "config.json"
 _CELLS = 4_000_000
 """Cells of the arrays [fields, tickets, labels] that are compared at once."""
-_FEW_PAIRS = 1_000
-"""Below, waking more threads costs more than the trees."""
 
 Columns = Mapping[str, Sequence[Any]]
 
@@ -55,7 +52,7 @@ class Knobs:
     candidates: int = 64
     negatives: int = 20
     folds: int = 10
-    pairs: int = 2_000_000
+    pairs: int = 1_000_000
     rounds: int = 150
     rate: float = 0.1
     leaves: int = 31
@@ -81,7 +78,7 @@ class Features:
         """Learn topics from TF-IDF vectors (CSR [N, width]) and ranges from raw numbers (float64 [N, D])."""
         shares = np.linspace(0, 1, knobs.ranges + 1)[1:-1]
         ranges = {}
-        for place, name in enumerate(sorted(spec.numeric)):
+        for place, name in enumerate(spec.numeric):
             known = numbers[~np.isnan(numbers[:, place]), place]
             ranges[name] = np.unique(np.quantile(known, shares)) if len(known) else np.zeros(0)
         return cls(spec, fit_topics(vectors[:, : len(spec.vocabulary)], knobs.topics, seed), ranges)
@@ -89,9 +86,9 @@ class Features:
     @property
     def level_counts(self) -> tuple[int, ...]:
         """Levels of each field, the missing one included."""
-        fields = self._fields.spec
-        categories = [len(levels) + 1 for levels in fields.categorical.values()]
-        return (*categories, *(len(self.ranges[name]) + 2 for name in fields.numeric))
+        spec = self._fields.spec
+        categories = [len(levels) + 1 for levels in spec.categorical.values()]
+        return (*categories, *(len(self.ranges[name]) + 2 for name in spec.numeric))
 
     def __call__(self, columns: Columns, rows: int) -> Tickets:
         """Return the records' features. Raises ValueError for a number that is none."""
@@ -111,9 +108,8 @@ class Features:
 
 
 def fields_of(spec: Spec) -> Encoder:
-    """Return an encoder of everything but the text, fields by name: JSON does not keep the order of a spec's fields."""
-    categorical, numeric = dict(sorted(spec.categorical.items())), dict(sorted(spec.numeric.items()))
-    return Encoder(replace(spec, text=(), vocabulary=(), max_tokens=1, categorical=categorical, numeric=numeric))
+    """Return an encoder of everything but the text."""
+    return Encoder(replace(spec, text=(), vocabulary=(), max_tokens=1))
 
 
 def categories_and_numbers(fields: Encoder, columns: Columns, rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -151,18 +147,20 @@ class Head:
             return np.tile(np.exp(self.profiles.log_prior).astype(np.float32), (len(tickets), 1))
         result = np.empty((len(tickets), labels), np.float32)
         for piece in pieces(len(tickets), self.profiles):
-            part = tickets.take(piece)
-            comparison = Comparison(self.profiles, part)
+            comparison = Comparison(self.profiles, tickets.take(piece))
             candidates = comparison.candidates(most)
-            scores = scores_of(self.ranker, comparison, candidates) / self.temperature
-            chance = np.exp(scores - scores.max(axis=1, keepdims=True))
-            chance /= chance.sum(axis=1, keepdims=True)
-            rest = np.tile(np.exp(self.profiles.log_prior), (len(part), 1))
-            np.put_along_axis(rest, candidates, 0.0, axis=1)
-            rest *= self.outside / np.maximum(rest.sum(axis=1, keepdims=True), 1e-300)
-            np.put_along_axis(rest, candidates, chance * (1 - self.outside), axis=1)
-            result[piece] = rest
+            result[piece] = self.spread(scores_of(self.ranker, comparison, candidates), candidates)
         return result
+
+    def spread(self, scores: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+        """Turn the scores of candidates (both [N, M]) into probabilities of all labels, float32 [N, K]."""
+        chance = np.exp((scores - scores.max(axis=1, keepdims=True)) / self.temperature)
+        chance /= chance.sum(axis=1, keepdims=True)
+        result = np.tile(np.exp(self.profiles.log_prior), (len(scores), 1))
+        np.put_along_axis(result, candidates, 0.0, axis=1)
+        result *= self.outside / np.maximum(result.sum(axis=1, keepdims=True), 1e-300)
+        np.put_along_axis(result, candidates, chance * (1 - self.outside), axis=1)
+        return result.astype(np.float32)
 
 
 def pieces(rows: int, profiles: Profiles) -> Iterator[np.ndarray]:
@@ -174,8 +172,7 @@ def pieces(rows: int, profiles: Profiles) -> Iterator[np.ndarray]:
 
 def scores_of(ranker: Any, comparison: Comparison, candidates: np.ndarray) -> np.ndarray:
     """Return the ranker's log-odds, float64 [N, M]."""
-    threads = settings().threads if candidates.size > _FEW_PAIRS else 1
-    scores = ranker.predict(comparison.pairs(candidates), raw_score=True, num_threads=threads)
+    scores = ranker.predict(comparison.pairs(candidates), raw_score=True, num_threads=1)
     result: np.ndarray = np.asarray(scores).reshape(candidates.shape)
     return result
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.bundles import ticket_bundle, ticket_bundles  # noqa: F401
+from tests.bundles import TicketBundles, ticket_bundle, ticket_bundles  # noqa: F401
 from tests.serving.process import ServerProcess, free_port
 
 
@@ -18,8 +17,13 @@ def grpc_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def server(ticket_bundle: Path, grpc_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:  # noqa: F811
-    """Serve the small bundle."""
+def server(
+    ticket_bundles: TicketBundles,  # noqa: F811
+    grpc_port: int,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[ServerProcess]:
+    """Serve both small bundles; the network's is called ``ticket``."""
     log = tmp_path_factory.mktemp("server") / "log.jsonl"
-    with ServerProcess.of_bundles(log, ticket_bundle, arguments=("--grpc-port", str(grpc_port))) as running:
+    bundles = (ticket_bundles.network, ticket_bundles.classical)
+    with ServerProcess.of_bundles(log, *bundles, arguments=("--grpc-port", str(grpc_port))) as running:
         yield running

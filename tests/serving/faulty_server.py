@@ -1,6 +1,6 @@
 """The real server around a real bundle that loads slowly, answers slowly or fails, as the instances ask for.
 
-``python -m tests.serving.faulty_server BUNDLE --port P [--grpc-port P] [--load-seconds S] [--fail-load]``
+``python -m tests.serving.faulty_server BUNDLE --port P [--grpc-port P] [--load-seconds S]``
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from frontdesk.bundle import Bundle
-from frontdesk.errors import BundleError, FrontdeskError
+from frontdesk.errors import FrontdeskError
 from frontdesk.records import Prediction
 from frontdesk.serving.model import BundleModel, Limits
 from frontdesk.serving.server import configure_logs, run
@@ -40,13 +40,10 @@ def main() -> int:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--grpc-port", type=int)
     parser.add_argument("--load-seconds", type=float, default=0)
-    parser.add_argument("--fail-load", action="store_true")
     options = parser.parse_args()
 
     def load() -> Bundle:
         time.sleep(options.load_seconds)
-        if options.fail_load:
-            raise BundleError("a file of the bundle was altered", where="spec.json")
         return FaultyBundle.load(options.bundle)
 
     configure_logs("INFO")

@@ -99,28 +99,27 @@ def test_an_empty_ticket_and_no_ticket_get_answers(server: ServerProcess, bundle
     assert [output["data"] for output in outputs] == [[]] * len(outputs)
 
 
-def test_v1_gives_the_labels_of_the_bundle_on_hostile_rows(server: ServerProcess, bundle: Bundle) -> None:
-    rows = hostile_rows(10_000, levels=bundle.spec.categorical["channel"], words=bundle.spec.vocabulary[:200])
+@pytest.mark.parametrize("count", [1_500, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_v1_gives_the_labels_of_the_bundle_on_hostile_rows(server: ServerProcess, bundle: Bundle, count: int) -> None:
+    rows = hostile_rows(count, levels=bundle.spec.categorical["channel"], words=bundle.spec.vocabulary[:200])
     different = 0
     for start in range(0, len(rows), 500):
         batch = rows[start : start + 500]
         response = server.client.post(V1, content=orjson.dumps({"instances": batch}), headers=JSON)
         assert response.status_code == 200, response.text
-        found = response.json()["predictions"]
-        for one, expected in zip(found, bundle.predict(batch), strict=True):
+        for one, expected in zip(response.json()["predictions"], bundle.predict(batch), strict=True):
             for head, answer in expected.labels.items():
-                same = (
-                    one["labels"][head]["label"] == answer.label and one["labels"][head]["decision"] == answer.decision
-                )
-                # Two processes may choose engines whose sums differ in the last bits: only then may a tie break otherwise.
-                assert same or abs(one["labels"][head]["confidence"] - answer.confidence) < 1e-5
-                different += not same
+                found = one["labels"][head]
+                if (found["label"], found["decision"]) != (answer.label, answer.decision):
+                    # Two processes may choose engines that add in another order: only a tie may break otherwise.
+                    assert abs(found["confidence"] - answer.confidence) < 1e-5
+                    different += 1
     assert different <= 2
 
 
 @pytest.mark.parametrize("binary", [False, True])
 def test_v2_gives_the_labels_of_the_bundle_on_hostile_rows(server: ServerProcess, bundle: Bundle, binary: bool) -> None:
-    rows = hostile_rows(500, seed=2, words=bundle.spec.vocabulary[:200])
+    rows = hostile_rows(200, seed=2, words=bundle.spec.vocabulary[:200])
     inputs = tensors(bundle, rows)
     if binary:
         content, headers = _binary(inputs)
@@ -232,12 +231,15 @@ def test_grpc_gives_the_labels_of_the_bundle(server: ServerProcess, bundle: Bund
 def test_grpc_refuses_as_http_does(server: ServerProcess, grpc_port: int) -> None:
     rpc = Rpc(grpc_port)
     wrong = [InferInput("body", [3], "BYTES", [b"x"])]
+    load = rpc.messages.RepositoryModelLoadRequest(model_name="ticket")
+    unload = rpc.messages.RepositoryModelUnloadRequest(model_name="ticket")
+    infer = rpc.stub.ModelInfer
     calls = [
-        (rpc.stub.ModelInfer, InferRequest("ticket", wrong).to_grpc(), "INVALID_ARGUMENT", "inputs.body: the shape says 3"),
-        (rpc.stub.ModelInfer, InferRequest("nobody", wrong).to_grpc(), "NOT_FOUND", "no model"),
-        (rpc.stub.RepositoryModelUnload, rpc.messages.RepositoryModelUnloadRequest(model_name="ticket"), "PERMISSION_DENIED", ""),
-        (rpc.stub.RepositoryModelLoad, rpc.messages.RepositoryModelLoadRequest(model_name="ticket"), "PERMISSION_DENIED", ""),
-    ]  # fmt: skip
+        (infer, InferRequest("ticket", wrong).to_grpc(), "INVALID_ARGUMENT", "inputs.body: the shape says 3 values"),
+        (infer, InferRequest("nobody", wrong).to_grpc(), "NOT_FOUND", "no model"),
+        (rpc.stub.RepositoryModelLoad, load, "PERMISSION_DENIED", ""),
+        (rpc.stub.RepositoryModelUnload, unload, "PERMISSION_DENIED", ""),
+    ]
     with rpc.channel:
         for call, request, status, words in calls:
             with pytest.raises(grpc.RpcError) as caught:

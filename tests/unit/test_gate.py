@@ -117,13 +117,13 @@ def test_confidence_that_means_less_holds(tmp_path: Path) -> None:
     assert all("calibration error" in reason for reason in verdict.reasons[:2])
 
 
-def test_chance_alone_is_not_held_in_95_of_100_trials(tmp_path: Path) -> None:
+def test_chance_alone_is_not_held_in_95_of_100_cases(tmp_path: Path) -> None:
     held = 0
-    for seed in range(100):
-        desk = Desk(400, 100 + seed)
+    for seed in range(60):
+        desk = Desk(300, 100 + seed)
         ours, theirs = (desk.answers(dict.fromkeys(HEADS, 0.7)) for _ in range(2))
         held += _judge(tmp_path, ours, theirs).decision == "hold"
-    assert held <= 5
+    assert held <= 3
 
 
 @pytest.mark.parametrize("seed", range(3))

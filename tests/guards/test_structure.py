@@ -1,0 +1,187 @@
+"""The structure that the documents promise: doors, arrows, names, and what must never be in the repository."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CODE = ("frontdesk", "components", "pipelines", "serving", "cli")
+
+DOORS = {
+    "kfp": ("components/", "pipelines/"),
+    "kserve": ("serving/",),
+    "pyspark": ("frontdesk/preprocessing/spark",),
+    "mlflow": ("frontdesk/registry.py",),
+    "torch": ("frontdesk/ticket/network.py", "frontdesk/training.py", "frontdesk/engines/eager.py"),
+    "lightgbm": ("frontdesk/ticket/classical",),
+    "onnx": ("frontdesk/ticket/graph.py",),
+    "py3langid": ("frontdesk/text/language.py",),
+}
+"""The only places that may import an outside system (a prefix of the path)."""
+
+ARROWS = {
+    "frontdesk": set(),
+    "components": {"frontdesk"},
+    "pipelines": {"frontdesk", "components"},
+    "serving": {"frontdesk"},
+    "cli": {"frontdesk", "pipelines", "serving"},
+}
+"""Which top-level folders each may import."""
+
+
+def files(*suffixes: str) -> list[Path]:
+    """Return the repository's files, tracked or new, with one of the endings."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    paths = [ROOT / name for name in listed.stdout.decode().split("\0") if name]
+    return [path for path in paths if path.is_file() and (not suffixes or path.suffix in suffixes)]
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    """Parse a file once."""
+    return ast.parse(path.read_text("utf-8"))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Yield every module that a file imports, wherever in the file, as dotted names."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def sources() -> list[Path]:
+    """Return the Python files of the architecture's folders."""
+    return [path for path in files(".py") if path.relative_to(ROOT).parts[0] in CODE]
+
+
+def folder_of(module: str) -> str | None:
+    """Return the top-level folder that a module of ours lies in."""
+    parts = module.split(".")
+    if parts[0] != "frontdesk":
+        return None
+    return parts[1] if len(parts) > 1 and parts[1] in CODE else "frontdesk"
+
+
+@pytest.mark.parametrize("system", sorted(DOORS))
+def test_one_door_per_outside_system(system: str) -> None:
+    users = {
+        path.relative_to(ROOT).as_posix() for path in sources() if system in {m.split(".")[0] for m in imported(path)}
+    }
+    strangers = sorted(user for user in users if not user.startswith(DOORS[system]))
+    assert users, f"nothing imports {system}: drop the rule"
+    assert not strangers, f"{system} is imported outside {DOORS[system]}: {strangers}"
+
+
+def test_arrows_point_one_way() -> None:
+    wrong = []
+    for path in sources():
+        here = path.relative_to(ROOT).parts[0]
+        for module in imported(path):
+            there = folder_of(module)
+            if there is not None and there != here and there not in ARROWS[here]:
+                wrong.append(f"{path.relative_to(ROOT)} imports {module}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_serving_path_loads_no_training_library() -> None:
+    probe = (
+        "import sys, frontdesk.bundle, frontdesk.serving.server; "
+        "print([m for m in ('torch', 'pyspark', 'kfp', 'mlflow', 'sklearn', 'matplotlib') if m in sys.modules])"
+    )
+    python = ROOT / ".venv/bin/python"
+    out = subprocess.run([python, "-c", probe], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert out.stdout.strip() == "[]"
+
+
+def test_no_pickle() -> None:
+    names = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
+    for path in sources():
+        assert not names & {module.split(".")[0] for module in imported(path)}, path
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "load":
+                owner = node.func.value
+                assert not (isinstance(owner, ast.Name) and owner.id == "torch"), f"{path}:{node.lineno} torch.load"
+            if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
+                assert isinstance(node.value, ast.Constant), path
+                assert node.value.value is False, path
+
+
+def test_no_path_of_a_machine_and_no_registry_address() -> None:
+    machine = re.compile(r"(?<![\w.])/(work|home|root|Users|farm)/\w")
+    registry = re.compile(r"https?://[\w.-]*(pypi|pythonhosted|npmjs|maven|debian\.org)[\w.-]*")
+    for path in files(".py", ".md", ".toml", ".yaml", ".yml", ".txt", ".lock", ".html", ".cfg", ""):
+        text = path.read_text("utf-8", errors="ignore")
+        found = [line for line in text.splitlines() if machine.search(line) or registry.search(line)]
+        assert not found, f"{path.relative_to(ROOT)}: {found[0][:120]}"
+
+
+def test_the_lock_is_hashed_and_has_no_addresses() -> None:
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    packages = [line for line in lines if line and not line.startswith((" ", "#"))]
+    assert len(packages) > 50
+    assert all("==" in line and line.endswith("\\") for line in packages)
+    assert "://" not in "\n".join(lines)
+
+
+def test_every_package_folder_is_declared() -> None:
+    text = (ROOT / "pyproject.toml").read_text()
+    for path in sources():
+        folder = path.relative_to(ROOT).parent.as_posix()
+        package = folder if folder.startswith("frontdesk") else f"frontdesk/{folder}"
+        assert f'"{package.replace("/", ".")}"' in text, f"{package} is missing in pyproject.toml"
+
+
+def test_names_say_what_a_module_does() -> None:
+    empty = {"utils", "util", "helpers", "helper", "common", "misc"}
+    assert not [path for path in files(".py") if path.stem in empty or path.parent.name in empty]
+
+
+def test_public_functions_have_docstrings() -> None:
+    silent = []
+    for path in sources():
+        module = tree(path)
+        assert ast.get_docstring(module), f"{path.relative_to(ROOT)} has no docstring"
+        public = [
+            node
+            for node in module.body
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+        ]
+        silent += [f"{path.relative_to(ROOT)}:{node.lineno}" for node in public if not ast.get_docstring(node)]
+    assert not silent, "\n".join(silent)
+
+
+def test_exported_names() -> None:
+    import frontdesk
+
+    for name in frontdesk.__all__:
+        assert getattr(frontdesk, name) is not None
+    assert "Bundle" in frontdesk.__all__
+    assert "FrontdeskError" in frontdesk.__all__
+
+
+def test_every_error_has_a_code_of_its_own() -> None:
+    from frontdesk import errors
+
+    kinds = [
+        kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.FrontdeskError)
+    ]
+    codes = [kind.code for kind in kinds]
+    assert len(set(codes)) == len(codes)
+    drawing = errors.__doc__ or ""
+    assert all(kind.__name__ in drawing for kind in kinds), "an error is missing in the drawn tree"
