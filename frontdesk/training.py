@@ -235,7 +235,8 @@ class Trainer:
             [(data.ids[at : at + _CHUNK] != 0).sum(1).astype(np.int32) for at in range(0, data.rows, _CHUNK)]
         )
         self.steps_per_epoch = max(1, len(self.rows) // parameters.batch)
-        self.steps = self.steps_per_epoch * parameters.epochs
+        self.epochs = parameters.epochs_for(len(self.rows))
+        self.steps = self.steps_per_epoch * self.epochs
         self.step = 0
         self.running_loss = torch.zeros((), dtype=torch.float64, device=self.device)
         self.history: list[dict[str, Any]] = []
@@ -268,7 +269,7 @@ class Trainer:
                 seen += len(batch.ids)
                 rate = seen / (time.monotonic() - began)
                 report(
-                    "train", self.step, self.steps, f"epoch {epoch + 1}/{self.parameters.epochs}, {rate:,.0f} rows/s"
+                    "train", self.step, self.steps, f"epoch {epoch + 1}/{self.epochs}, {rate:,.0f} rows/s"
                 )
                 if self.step % self.steps_per_epoch == 0:
                     self._finish_epoch(epoch, float(self.running_loss) / self.steps_per_epoch, rate)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import Any, NoReturn
 
 from grpc import ServicerContext, StatusCode, aio
 from grpc_interceptor import AsyncExceptionToStatusInterceptor
 
+from frontdesk.errors import UsageError
 from frontdesk.serving.failures import failure_of, log_internal
 from frontdesk.serving.sdk import GRPCServer, InferenceServicer, add_GRPCInferenceServiceServicer_to_server
 
@@ -21,17 +22,18 @@ _STATUS = {
 }
 
 
-class ErrorStatus(AsyncExceptionToStatusInterceptor):  # type: ignore[misc]
+class ErrorStatus(AsyncExceptionToStatusInterceptor):
     """Translates exceptions as HTTP does; the SDK's own fails on models that are not ready."""
 
     async def handle_exception(
         self, ex: Exception, request_or_iterator: Any, context: ServicerContext, method_name: str
-    ) -> None:
+    ) -> NoReturn:
         """Abort the call with a status and words for the caller."""
         failure = failure_of(ex)
         if failure.status == 500:
             log_internal(ex, uuid.uuid4().hex)
         await context.abort(_STATUS.get(failure.status, StatusCode.INTERNAL), failure.words)
+        raise ex  # not reached: abort raises
 
 
 class BundleGRPCServer(GRPCServer):  # type: ignore[misc]
@@ -48,12 +50,14 @@ class BundleGRPCServer(GRPCServer):  # type: ignore[misc]
         self._body_bytes = body_bytes
 
     async def start(self) -> None:
-        """Serve until `stop`."""
+        """Begin to serve. Raises `UsageError` where the port is taken."""
         self._server = aio.server(
             interceptors=(ErrorStatus(),), options=[("grpc.max_receive_message_length", self._body_bytes)]
         )
         servicer = InferenceServicer(self._data_plane, self._model_repository_extension)
         add_GRPCInferenceServiceServicer_to_server(servicer, self._server)
-        self._server.add_insecure_port(self._address)
+        try:
+            self._server.add_insecure_port(self._address)
+        except RuntimeError as error:
+            raise UsageError(f"cannot listen on {self._address}", remedy="Choose another --grpc-port") from error
         await self._server.start()
-        await self._server.wait_for_termination()

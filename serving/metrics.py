@@ -3,7 +3,7 @@
 The SDK's lowest bucket is 5 ms, which says nothing about a service that must answer within 10 ms.
 
 Stages: ``decode`` (JSON or tensors to instances), ``queue`` (waiting for a compute thread), ``predict`` (checking the
-fields, cleaning, model, decisions), ``encode`` (answer to bytes), ``total`` (the whole request, errors included).
+fields, cleaning, model, decisions), ``encode`` (answer to bytes), ``total`` (a whole request that was answered).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _stage(model: str, stage: str) -> Histogram:
 
 
 def observe(model: str, stage: str, seconds: float) -> None:
-    """Count one duration. ``model`` is empty where no model was reached; never a name that a caller made up."""
+    """Count one duration. ``model`` is a served one, never a name that a caller made up."""
     _stage(model, stage).observe(seconds)
 
 

@@ -37,23 +37,24 @@ class RequestBoundary:
             return
         began = time.perf_counter()
         request_id = _request_id(scope)
-        started = False
+        status = 0
 
         async def send_with_id(message: Message) -> None:
-            nonlocal started
+            nonlocal status
             if message["type"] == "http.response.start":
-                started = True
+                status = message["status"]
                 MutableHeaders(scope=message)[REQUEST_ID] = request_id
-                metrics.count_response(message["status"])
+                metrics.count_response(status)
             await send(message)
 
         try:
             await self.app(scope, self._limited(scope, receive), send_with_id)
         except Exception as error:
-            if started:
+            if status:  # too late for another answer
                 raise
             await failure_response(error, request_id)(scope, receive, send_with_id)
-        metrics.observe(scope.get("state", {}).get("model", ""), "total", time.perf_counter() - began)
+        if status == 200 and "model_name" in scope.get("path_params", {}):
+            metrics.observe(scope["path_params"]["model_name"], "total", time.perf_counter() - began)
 
     def _limited(self, scope: Scope, receive: Receive) -> Receive:
         announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")

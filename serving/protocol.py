@@ -332,7 +332,7 @@ def v2_body(request: V2Request, tensors: Sequence[Tensor], **fields: Any) -> tup
             raise InvalidRequest(
                 "there is no such output", where=f"outputs.{name[:80]}", remedy=f"Outputs: {', '.join(by_name)}"
             )
-        output = {"name": name, "datatype": tensor.datatype, "shape": tensor.shape}
+        output: dict[str, Any] = {"name": name, "datatype": tensor.datatype, "shape": tensor.shape}
         if as_binary:
             binary.append(_raw(tensor))
             output["parameters"] = {"binary_data_size": len(binary[-1])}

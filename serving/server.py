@@ -19,7 +19,7 @@ import signal
 from collections.abc import Sequence
 
 from frontdesk.bundle import Bundle, parse_manifest
-from frontdesk.errors import BundleError, UnreadableFile, UsageError
+from frontdesk.errors import BundleError, FrontdeskError, UnreadableFile, UsageError
 from frontdesk.logs import JsonFormatter, configure, event
 from frontdesk.serving.data_plane import BundleDataPlane, ShutRepository
 from frontdesk.serving.grpc_server import BundleGRPCServer
@@ -116,7 +116,7 @@ class Server(ModelServer):  # type: ignore[misc]
         super().__init__(http_port=port, enable_grpc=grpc_port is not None, enable_latency_logging=False)
         data_plane, repository = BundleDataPlane(self.registered_models), ShutRepository(self.registered_models)
         self.dataplane, self.model_repository_extension = data_plane, repository
-        self._failure: Exception | None = None
+        self._failure: FrontdeskError | None = None
         self._listener = listen(host, port)
         self._rest = RestServer(
             data_plane, repository, self._listener, grace_seconds=GRACE_SECONDS, body_bytes=limits.body_bytes
@@ -138,13 +138,13 @@ class Server(ModelServer):  # type: ignore[misc]
             raise self._failure
 
     async def _serve_models(self, models: list[BundleModel]) -> None:
-        grpc = asyncio.create_task(self._grpc.start()) if self._grpc else None
+        if self._grpc:
+            await self._grpc.start()
         loading = asyncio.create_task(self._load(models))
         await self._rest.start()
         loading.cancel()
-        if grpc:
+        if self._grpc:
             await self._grpc.stop()
-            await grpc
         for model in models:
             model.stop()
         event(_log, "stopped")
@@ -152,9 +152,15 @@ class Server(ModelServer):  # type: ignore[misc]
     async def _load(self, models: list[BundleModel]) -> None:
         host, port = self._listener.getsockname()[:2]
         event(_log, "listening", host=host, port=port, models=[model.name for model in models])
-        try:
-            for model in models:
+        for model in models:
+            try:
                 await asyncio.to_thread(model.open)
-        except Exception as error:
-            self._failure = error
-            self._rest.stop()
+            except FrontdeskError as error:
+                self._failure = error
+            except Exception as error:
+                # The message of a foreign exception may quote anything; the log has its type and places.
+                _log.exception("model_failed", extra={"fields": {"model": model.name}})
+                self._failure = BundleError(f"model {model.name} cannot be loaded ({type(error).__name__})")
+            if self._failure:
+                self._rest.stop()
+                return

@@ -26,6 +26,7 @@ def small_spec(
     categorical: tuple[str, ...] = ("product", "channel"),
     numeric: tuple[str, ...] = ("order_total", "created_at"),
     heads: tuple[str, ...] = ("contact_type", "reply"),
+    max_tokens: int = 24,
 ) -> Spec:
     """Return a spec over ``word0``, ``word1``, ... whose fields are not in the order of their names."""
     draw = np.random.default_rng(5)
@@ -52,20 +53,20 @@ def small_spec(
         labels={head: labels[head] for head in heads},
         label_counts={head: tuple(range(1, len(labels[head]) + 1)) for head in heads},
         separator=" > ",
-        max_tokens=24,
+        max_tokens=max_tokens,
         columns={"text": list(text)},
     )
 
 
-def write_network(folder: Path, spec: Spec, seed: int = 0, **sizes: Any) -> Path:
-    """Write what training leaves: weights, sizes, held-out probabilities."""
+def write_network(folder: Path, spec: Spec, seed: int = 0, spread: float = 0.3, **sizes: Any) -> Path:
+    """Write what training leaves: weights (``spread``: how far from a fresh network), sizes, held-out probabilities."""
     chosen = {"embedding": 8, "filters": 6, "hidden": 12} | sizes
     config = NetworkConfig.of(spec, temperature=dict.fromkeys(spec.labels, 1.3), **chosen)
     generator = torch.manual_seed(seed)
     network = TicketNetwork(config, spec)
     with torch.no_grad():
         for parameter in network.parameters():
-            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.3)
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * spread)
         network.words.weight[0] = 0.0
         if network.numbers is not None:
             network.numbers.norm.running_mean.normal_(generator=generator)

@@ -23,7 +23,8 @@ _EVERYWHERE = 0.3
 def maps(network: Path, spec: Spec, seed: int) -> dict[str, list[dict[str, Any]]]:
     """Return the coordinates of the most telling words and of every label of a tree.
 
-    A word's branch is that of the label for which the network's wide path counts it most.
+    A word stands by its weights in the wide path, that is, by the labels it speaks for; its branch is that of the label
+    for which it speaks most. The embeddings of the convolutions stay near their random start on a few thousand rows.
 
     Args:
         network: the finished folder of training, with ``weights.safetensors``.
@@ -41,14 +42,15 @@ def maps(network: Path, spec: Spec, seed: int) -> dict[str, list[dict[str, Any]]
     label_names = [branches[place] for place in branch_of]
 
     shown = _telling_words(spec)
-    affinity = _affinity(weights, head, shown + FIRST_WORD)
+    vectors = _rows(weights, f"wide_tables.{head}.weight", shown + FIRST_WORD)
+    affinity = _affinity(weights, head, vectors)
     word_branches = [""] * len(shown) if affinity is None else [label_names[place] for place in affinity.argmax(axis=1)]
     words = [spec.vocabulary[place] for place in shown]
     documents = [spec.word_documents[place] for place in shown]
 
     order = np.argsort(-np.asarray(counts, np.int64), kind="stable")[:MOST_LABELS]
     return {
-        "words": _map(_rows(weights, "words.weight", shown + FIRST_WORD), words, word_branches, documents, seed),
+        "words": _map(vectors, words, word_branches, documents, seed),
         "labels": _map(
             _rows(weights, f"outputs.{head}.weight", order),
             [labels[place] for place in order],
@@ -74,13 +76,10 @@ def _rows(weights: dict[str, np.ndarray], name: str, rows: np.ndarray) -> np.nda
     return weights[name][rows].astype(np.float64) if name in weights else None
 
 
-def _affinity(weights: dict[str, np.ndarray], head: str, rows: np.ndarray) -> np.ndarray | None:
+def _affinity(weights: dict[str, np.ndarray], head: str, vectors: np.ndarray | None) -> np.ndarray | None:
     """Return how much each word speaks for each label in the wide path, float64 [words, K]."""
-    table = _rows(weights, f"wide_tables.{head}.weight", rows)
-    if table is None:
-        return None
     outputs = weights.get(f"wide_outputs.{head}.weight")
-    return table if outputs is None else np.asarray(table @ outputs.T.astype(np.float64))
+    return vectors if vectors is None or outputs is None else np.asarray(vectors @ outputs.T.astype(np.float64))
 
 
 def _map(

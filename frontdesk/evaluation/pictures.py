@@ -13,7 +13,7 @@ MONTHS = "month of creation"
 _SMALLEST_SLICE = 20
 _MOST_VALUES = 8
 _MAPS = {
-    "words": "Frequent words as the network sees them; colour: the branch that a word speaks for",
+    "words": "Frequent words by the labels that they speak for; colour: the branch",
     "labels": "Labels by their vectors in the decoder; colour: the top-level branch",
 }
 

@@ -275,6 +275,8 @@ def learning(name: str, history: Sequence[Mapping[str, float]]) -> str:
     groups = [group for group in groups if group]
 
     def draw(figure: Any) -> None:
+        from matplotlib.ticker import MaxNLocator
+
         for axes, group in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups, strict=True):
             for key, colour, style in zip(group, COLOURS, ("-", "--", "-.", ":") * 2, strict=False):
                 points = [
@@ -291,6 +293,7 @@ def learning(name: str, history: Sequence[Mapping[str, float]]) -> str:
                     label=key.replace("_", " ").replace(".", ": "),
                 )
             axes.set_xlabel("epoch")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.grid(True)
             axes.legend(fontsize=8)
 

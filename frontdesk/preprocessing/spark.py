@@ -27,7 +27,7 @@ from frontdesk.errors import EmptyTable, UnreadableFile
 from frontdesk.logs import event
 from frontdesk.preprocessing.encoding import Encoder, level
 from frontdesk.preprocessing.numbers import fit_number, fit_time
-from frontdesk.preprocessing.spark_session import map_batches, quoted, read_folder, session, write_folder
+from frontdesk.preprocessing.spark_session import map_batches, quoted, read_folder, session, sink_of, write_folder
 from frontdesk.preprocessing.spark_source import shards
 from frontdesk.preprocessing.spec import CREATED_AT, FIRST_WORD, Number, Spec
 from frontdesk.progress import report
@@ -85,7 +85,7 @@ def preprocess(store: Store, snapshot_id: str, parameters: TicketParameters) -> 
         raise EmptyTable("no row is left to train on", where=store.uri("snapshots", snapshot_id))
     begun = time.monotonic()
     with store.writing(KIND, tensors_id) as scratch, session() as spark:
-        target = str(scratch) if store.local else store.uri(KIND, tensors_id)
+        target = sink_of(spark, store, scratch, KIND, tensors_id)
         source = store.uri("snapshots", snapshot_id)
         spec = _fit_and_apply(spark, source, target, snapshot, parameters)
         (scratch / "spec.json").write_bytes(canonical_json(spec.to_json()))

@@ -31,7 +31,7 @@ from pyspark.sql.types import (
 from frontdesk.bundle import Bundle
 from frontdesk.errors import BadColumns, BundleError, UsageError
 from frontdesk.logs import event
-from frontdesk.preprocessing.spark_session import is_local, map_batches, read_folder, session, write_folder
+from frontdesk.preprocessing.spark_session import is_local, map_batches, read_folder, session, sink_of, write_folder
 from frontdesk.preprocessing.spec import CREATED_AT, Spec
 from frontdesk.records import Prediction, TicketColumns, parse_columns
 from frontdesk.storage import MANIFEST, Store, canonical_json, filesystem
@@ -88,7 +88,7 @@ def score(bundle_path: str, source: str, target: str, columns: TicketColumns | N
         frame = read_folder(spark, rows_uri, ["id", *bundle.spec.fields, "row"])
         scored = BundleTransformer(bundle=bundle_path).transform(frame)
         kept = ["id", "row", *(field.name for field in _prediction_fields(bundle.spec))]
-        write_folder(scored.select(*kept), str(scratch) if store.local else store.uri(name))
+        write_folder(scored.select(*kept), sink_of(spark, store, scratch, name))
         pq.write_table(refused, scratch / REFUSED, compression="zstd")
         manifest = {"format": SCORES_FORMAT, "model_id": bundle.model_id, "rows": rows, "refused": refused.num_rows}
         (scratch / MANIFEST).write_bytes(canonical_json(manifest))

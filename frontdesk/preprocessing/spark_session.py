@@ -29,7 +29,7 @@ from frontdesk.errors import FrontdeskError
 from frontdesk.preprocessing.java import java_home
 from frontdesk.preprocessing.spark_source import S3Parquet, part_name, shards
 from frontdesk.settings import settings
-from frontdesk.storage import filesystem
+from frontdesk.storage import Store, filesystem
 
 BATCH_ROWS = 4096
 """Rows of an Arrow batch between Spark and Python: 80 MB at most, because cleaning cuts a text at 20,000 characters."""
@@ -95,10 +95,13 @@ def _failures(log: str) -> Iterator[None]:
 
 @contextmanager
 def _started(folder: Path, master: str | None, memory: str | None) -> Iterator[SparkSession]:
+    master = master or settings().spark_master
     os.environ["JAVA_HOME"] = str(java_home())  # Spark's launcher looks nowhere else
+    if is_local(master):
+        os.environ["PYSPARK_PYTHON"] = sys.executable  # nor here; an image of executors says what it has
     (folder / "log4j2.properties").write_text(_LOG4J, "utf-8")
     conf = SparkConf(loadDefaults=False).setAll(
-        list(_configuration(folder, master or settings().spark_master, memory or settings().spark_memory).items())
+        list(_configuration(folder, master, memory or settings().spark_memory).items())
     )
     with (folder / _LOG).open("wb") as log:
         gateway = launch_gateway(conf, popen_kwargs={"stdout": log, "stderr": log})
@@ -120,8 +123,15 @@ def _started(folder: Path, master: str | None, memory: str | None) -> Iterator[S
 
 
 def is_local(master: str) -> bool:
-    """Return whether a master runs inside this process (``local``, ``local[4]``)."""
+    """Return whether a master's workers see this machine's files (``local``, ``local[4]``)."""
     return master == "local" or master.startswith("local[")
+
+
+def sink_of(spark: SparkSession, store: Store, scratch: Path, *parts: str) -> str:
+    """Return where Spark writes a folder that `Store.writing` publishes: the scratch folder, which is uploaded, or its
+    final place where the workers do not see this machine's files."""
+    here = store.local or is_local(spark.sparkContext.master)
+    return str(scratch) if here else store.uri(*parts)
 
 
 def _configuration(folder: Path, master: str, memory: str) -> dict[str, str]:
@@ -138,7 +148,6 @@ def _configuration(folder: Path, master: str, memory: str) -> dict[str, str]:
         ),
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
-        "spark.pyspark.python": sys.executable,
         "spark.sql.warehouse.dir": (folder / "warehouse").as_uri(),
         "spark.sql.catalogImplementation": "in-memory",
         "spark.sql.session.timeZone": "UTC",

@@ -16,7 +16,7 @@ _LEVEL_ROWS = 10.0
 _TERMS = 2_000
 """Terms kept of a candidate's mean vector: the heaviest ones."""
 _NEAR_WEIGHT = 0.05
-_MULTIPLIED_TOPICS = 16
+_MULTIPLIED_TOPICS = 32
 
 
 @dataclass(frozen=True)

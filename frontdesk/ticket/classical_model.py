@@ -50,11 +50,11 @@ class Knobs:
     topics: int = 128
     ranges: int = 20
     candidates: int = 64
-    negatives: int = 20
+    negatives: int = 40
     folds: int = 10
-    pairs: int = 1_000_000
-    rounds: int = 150
-    rate: float = 0.1
+    pairs: int = 1_500_000
+    rounds: int = 300
+    rate: float = 0.05
     leaves: int = 31
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -11,6 +12,8 @@ from frontdesk.errors import UsageError
 
 NAME = "ticket"
 HEADS = ("contact_type", "reply")
+_STEPS = 800
+_EPOCHS = (4, 40)
 
 
 class TicketParameters(BaseModel):
@@ -42,7 +45,8 @@ class TicketParameters(BaseModel):
     category_dropout: float = Field(0.3, ge=0, lt=1)
 
     # Training
-    epochs: int = Field(8, ge=1)
+    epochs: int = Field(0, ge=0)
+    """0 takes as many as give `_STEPS` steps, between 4 and 40: small tables need more passes."""
     batch: int = Field(64, ge=2)
     rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(0.01, ge=0)
@@ -60,6 +64,11 @@ class TicketParameters(BaseModel):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """``auto``: bfloat16 on a GPU that has it, float32 elsewhere."""
     checkpoint_seconds: float = Field(30, gt=0)
+
+    def epochs_for(self, rows: int) -> int:
+        """Return the passes over a training set of some rows."""
+        least, most = _EPOCHS
+        return self.epochs or min(max(math.ceil(_STEPS * self.batch / max(rows, 1)), least), most)
 
 
 def parse_parameters(pairs: Iterable[str]) -> TicketParameters:

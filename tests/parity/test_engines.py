@@ -13,7 +13,6 @@ from tests.small_network import LEVELS, small_spec, write_network
 SHAPES = {
     "all": {},
     "factorised": {"contact_types": 300},
-    "wide reply chain": {"contact_types": 20},
     "no phrases": {"phrases": 0},
     "no categories": {"categorical": ()},
     "no numbers": {"numeric": ()},
@@ -32,7 +31,7 @@ def test_engines_agree_with_torch(tmp_path, shape):
     bundle = fuse_network(write_network(tmp_path / "network", spec, **sizes), spec, "s", tmp_path / "bundle")
     numeric = tuple(name for name in spec.numeric if name != "created_at")
     fields = {"text": spec.text, "categorical": tuple(spec.categorical), "numeric": numeric}
-    instances = hostile_rows(300, seed=4, levels=LEVELS, words=spec.vocabulary, **fields)
+    instances = hostile_rows(100, seed=4, levels=LEVELS, words=spec.vocabulary, **fields)
     if "created_at" not in spec.numeric:
         for instance in instances:
             del instance["created_at"]
@@ -45,7 +44,7 @@ def test_engines_agree_with_torch(tmp_path, shape):
             assert not np.isnan(values).any()
             assert (found[head].argmax(1) == values.argmax(1)).all()
             if spec.text:
-                assert len(np.unique(values.round(5), axis=0)) > 50  # the rows are not all alike
+                assert len(np.unique(values.round(5), axis=0)) > 30  # the rows are not all alike
 
 
 def test_the_graph_is_portable(tmp_path):

@@ -21,7 +21,7 @@ from frontdesk.preprocessing.encoding import Encoder, level, number
 from frontdesk.preprocessing.spark import preprocess
 from frontdesk.preprocessing.spec import FIRST_WORD, NO_LABEL, UNSEEN_LABEL, Spec
 from frontdesk.records import DEFAULT_TICKET_COLUMNS, TicketColumns
-from frontdesk.storage import Store, digest, filesystem
+from frontdesk.storage import Store, digest
 from frontdesk.tensors import SPLITS, TensorSet, transfer
 from frontdesk.text.cleaning import clean_fields
 from frontdesk.ticket.recipe import TicketParameters
@@ -175,16 +175,10 @@ def test_a_store_in_s3_gives_the_same(
 ) -> None:
     far = Store(s3.uri("preprocess"))
     put_snapshot(far, "tickets", COLUMNS, TRAIN, TEST, files=3)
-    folder = far.uri("tensors", manifest["id"], "train")
-    files, leftover = filesystem(f"{folder}/part-00099.parquet")  # of an attempt that was killed
-    files.create_dir(leftover.rpartition("/")[0])
-    with files.open_output_stream(leftover) as sink:
-        sink.write(b"half a file")
     there = preprocess(far, "tickets", PARAMETERS)
     assert there["spec"] == manifest["spec"]
     assert far.manifest("tensors", there["id"]) == there
     assert array_digests(far, there, tmp_path / "a") == array_digests(store, manifest, tmp_path / "b")
-    assert "train/part-00099.parquet" not in there["files"]
 
 
 def test_finished_work_is_not_done_again(

@@ -188,7 +188,7 @@ def test_metrics_tell_stages_from_a_tenth_of_a_millisecond(server: ServerProcess
     ask(server, "lost card")
     server.client.post(V1, json={"instances": [{"bodi": "x"}]})
     after = _samples(server)
-    for stage in ("decode", "predict", "encode"):
+    for stage in ("decode", "predict", "encode", "total"):
         name = f'frontdesk_stage_seconds_count{{model="ticket",stage="{stage}"}}'
         assert after[name] > before.get(name, 0.0)
     assert 'frontdesk_stage_seconds_bucket{le="0.0001",model="ticket",stage="predict"}' in after
