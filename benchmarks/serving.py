@@ -3,7 +3,8 @@
 ``python -m benchmarks.serving [--bundle DIR] [--data FILE.parquet] [--rounds N] [--out FILE.json]``
 
 One run holds everything: all servers stand at once, every round visits every cell in another order, the first round is
-thrown away. A cell's figure is the median of its rounds' percentiles, with the lowest and highest round beside it.
+thrown away. A cell's figure is the median of its rounds' percentiles, with the lowest and highest round beside it; CPU
+is what the computing process used per ticket, the figure that a busy machine changes least. One compute thread each.
 Load is a closed loop over plain sockets: each connection sends its next ticket when it has the answer to the last.
 """
 
@@ -22,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +41,13 @@ Instances = list[dict[str, Any]]
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle", help="a ticket bundle; default: a small one trained on simulated tickets")
+    parser.add_argument("--bundle", help="a ticket bundle; default: that of `make demo`, or a small new one")
     parser.add_argument("--data", type=Path, help="Parquet file with the bundle's fields; default: simulated tickets")
     parser.add_argument("--rounds", type=int, default=7, help="counted rounds")
     parser.add_argument("--requests", type=int, default=300, help="tickets per round and cell")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/serving.json"))
     options = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded here, and for the servers
     with tempfile.TemporaryDirectory(prefix="frontdesk-bench-") as scratch:
         location = options.bundle or _small_bundle(Path(scratch))
         instances = _instances(Bundle.load(location), options.data, options.requests)
@@ -65,10 +68,12 @@ def main() -> None:
 
 
 def _small_bundle(scratch: Path) -> str:
+    if (demo := Path("out/demo/bundle")).is_dir():
+        return str(demo)
     from tests.bundles import build_ticket_bundles
 
     print("training a small bundle on simulated tickets ...", flush=True)
-    return str(build_ticket_bundles(scratch / "made", rows=6_000, epochs=2).network)
+    return str(build_ticket_bundles(scratch / "made", rows=1_000, epochs=1).network)
 
 
 def machine() -> dict[str, Any]:
@@ -113,9 +118,23 @@ def _lengths(instances: Instances) -> dict[str, float]:
     return {"count": len(sizes), "bytes_p50": float(np.median(sizes)), "bytes_p95": float(np.percentile(sizes, 95))}
 
 
-def _cell(rounds: list[list[float]]) -> dict[str, Any]:
-    """Summarise rounds of seconds: for each percentile the median, lowest and highest round, in milliseconds."""
-    cell: dict[str, Any] = {"samples": sum(map(len, rounds))}
+@dataclass
+class Cell:
+    """Seconds of every ticket by round, and the computing process's CPU seconds per ticket by round."""
+
+    rounds: list[list[float]] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+
+    def add(self, seconds: list[float], cpu: float) -> None:
+        """Count a round."""
+        self.rounds.append(seconds)
+        self.cpu.append(cpu / len(seconds))
+
+
+def _summary(cell_: Cell) -> dict[str, Any]:
+    """Summarise rounds: for each percentile the median, lowest and highest round, in milliseconds."""
+    rounds = cell_.rounds
+    cell: dict[str, Any] = {"samples": sum(map(len, rounds)), "cpu": statistics.median(cell_.cpu) * 1e3}
     for name, share in (("p50", 50), ("p95", 95), ("p99", 99)):
         values = [float(np.percentile(one, share)) * 1e3 for one in rounds]
         cell[name] = {"median": statistics.median(values), "low": min(values), "high": max(values)}
@@ -127,20 +146,21 @@ def in_process(location: str, instances: Instances, rounds: int) -> dict[str, An
     predict: dict[str, Callable[[Instances], Any]] = {}
     for engine in ("auto", "graph", "eager"):
         predict[engine] = Bundle.load(location, engine=engine).predict
-    times: dict[str, list[list[float]]] = {engine: [] for engine in predict}
+    cells = {engine: Cell() for engine in predict}
     order = list(predict)
     for number in range(rounds + 1):
         random.shuffle(order)
         for engine in order:
-            one = []
+            one: list[float] = []
             gc.collect()
+            cpu = time.process_time()
             for instance in instances:
                 began = time.perf_counter()
                 predict[engine]([instance])
                 one.append(time.perf_counter() - began)
             if number:
-                times[engine].append(one)
-    return {engine: _cell(rounds_) for engine, rounds_ in times.items()}
+                cells[engine].add(one, time.process_time() - cpu)
+    return {engine: _summary(cell) for engine, cell in cells.items()}
 
 
 async def over_http(location: str, instances: Instances, rounds: int, scratch: Path) -> dict[str, Any]:
@@ -151,26 +171,34 @@ async def over_http(location: str, instances: Instances, rounds: int, scratch: P
         b"content-length: %d\r\n\r\n%b" % (len(body), body)
         for body in bodies
     ]
-    times: dict[tuple[str, int], list[list[float]]] = {(name, n): [] for name in SERVERS for n in CONNECTIONS}
+    cells = {(name, connections): Cell() for name in SERVERS for connections in CONNECTIONS}
     running: dict[str, tuple[subprocess.Popen[bytes], int]] = {}
     try:
         for name in SERVERS:
             running[name] = _start(name, location, scratch)
         for name, (process, port) in running.items():
             await _until_ready(name, process, port, requests[0])
-        order = list(times)
+        order = list(cells)
         for number in range(rounds + 1):
             random.shuffle(order)
             for name, connections in order:
-                one = await _load(running[name][1], requests, connections)
+                process, port = running[name]
+                cpu = _cpu_seconds(process.pid)
+                one = await _load(port, requests, connections)
                 if number:
-                    times[name, connections].append(one)
+                    cells[name, connections].add(one, _cpu_seconds(process.pid) - cpu)
     finally:
         for process, _ in running.values():
             process.terminate()
         for process, _ in running.values():
             process.wait(30)
-    return {f"{name} x{connections}": _cell(rounds_) for (name, connections), rounds_ in times.items()}
+    return {f"{name} x{connections}": _summary(cell) for (name, connections), cell in cells.items()}
+
+
+def _cpu_seconds(pid: int) -> float:
+    """Return the CPU time that a process has used, all threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _start(name: str, location: str, scratch: Path) -> tuple[subprocess.Popen[bytes], int]:
@@ -229,14 +257,14 @@ def report(result: dict[str, Any]) -> str:
         f"{bundle['words']} words); tickets of {result['tickets']['bytes_p50']:.0f} bytes (p95 "
         f"{result['tickets']['bytes_p95']:.0f}); {result['rounds']} rounds of {result['requests']} tickets per cell",
         "",
-        "| one ticket, milliseconds | p50 | p95 | p99 | p95, lowest-highest round |",
-        "| --- | --- | --- | --- | --- |",
+        "| one ticket, milliseconds | p50 | p95 | p99 | p95, lowest-highest round | CPU |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
     cells = {f"in process, {name}": cell for name, cell in result["in_process"].items()} | result["http"]
     for name, cell in cells.items():
         p50, p95, p99 = (cell[key]["median"] for key in ("p50", "p95", "p99"))
         span = f"{cell['p95']['low']:.2f}-{cell['p95']['high']:.2f}"
-        lines.append(f"| {name} | {p50:.2f} | {p95:.2f} | {p99:.2f} | {span} |")
+        lines.append(f"| {name} | {p50:.2f} | {p95:.2f} | {p99:.2f} | {span} | {cell['cpu']:.2f} |")
     auto, eager = (result["in_process"][engine]["p50"]["median"] for engine in ("auto", "eager"))
     goal = result["http"]["frontdesk x4"]["p95"]["median"]
     lines += [

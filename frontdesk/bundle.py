@@ -259,7 +259,7 @@ class Bundle:
             raise BundleError("the heads are not those of taxonomy.json", where="policy.json", remedy=_REMEDY)
         self.model: Model
         if manifest["model_kind"] == "ticket-classical":
-            from frontdesk.ticket.classical import ClassicalModel
+            from frontdesk.ticket.classical_model import ClassicalModel
 
             self.model = ClassicalModel.load(folder, self.spec)
             difference = read_golden(folder).difference(self.model)

@@ -158,11 +158,10 @@ def learn_head(probabilities: np.ndarray, labels: np.ndarray, tree: LabelTree, p
     rows = np.arange(len(labels))
     best = probabilities.argmax(1)
     confidence, right = probabilities[rows, best], best == labels
-    first = top_indices(probabilities, TOP)
-    mass = probabilities[rows[:, None], first].sum(1)
+    first, values = top_labels(probabilities, TOP)
     return HeadPolicy(
         auto=learn_threshold(confidence, right, precision),
-        suggest=learn_withholding(mass, (first == labels[:, None]).any(1)),
+        suggest=learn_withholding(values.sum(1), (first == labels[:, None]).any(1)),
         backoff=_learn_backoff(probabilities, labels, best, tree, precision),
         coverage=coverage(confidence, right),
         rows=len(labels),
@@ -197,20 +196,21 @@ def learn_policy(
     )
 
 
-def top_indices(probabilities: np.ndarray, count: int) -> np.ndarray:
-    """Return the indices of the ``count`` largest values of each row, best first, int64 [N, min(count, K)].
+def top_labels(probabilities: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ``count`` largest values of each row, best first: indices int64 and values, both [N, min(count, K)].
 
-    A selection, not a sort: thousands of labels cost a pass, not a logarithm more.
+    A selection, not a sort: thousands of labels cost a pass. Of equal values the earlier label comes first.
     """
-    width = probabilities.shape[1]
-    count = min(count, width)
-    if count < width:
-        top = np.argpartition(probabilities, width - count, axis=1)[:, width - count :]
-        top.sort(axis=1)  # equal values then keep the order of the labels
+    rows = np.arange(len(probabilities))[:, None]
+    first = probabilities.shape[1] - count
+    if first > 0:
+        top = probabilities.argpartition(first, axis=1)[:, first:]
+        top.sort(axis=1)
+        values = probabilities[rows, top]
     else:
-        top = np.broadcast_to(np.arange(width), probabilities.shape)
-    order = np.argsort(-np.take_along_axis(probabilities, top, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(top, order, axis=1)
+        top, values = np.arange(probabilities.shape[1])[None, :].repeat(len(probabilities), axis=0), probabilities
+    order = (-values).argsort(axis=1, kind="stable")
+    return top[rows, order], values[rows, order]
 
 
 def decide(
@@ -227,11 +227,9 @@ def decide(
         tree: the head's labels.
         policy: the head's thresholds.
     """
-    top = top_indices(probabilities, 1 + ALTERNATIVES)
+    top, best = top_labels(probabilities, 1 + ALTERNATIVES)
     answers = []
-    for row, (indices, values) in enumerate(
-        zip(top.tolist(), np.take_along_axis(probabilities, top, axis=1).tolist(), strict=True)
-    ):
+    for row, (indices, values) in enumerate(zip(top.tolist(), best.tolist(), strict=True)):
         label = tree.labels[indices[0]]
         decision, reason = _decision(values, has_text[row], policy)
         alternatives = [

@@ -32,6 +32,7 @@ from frontdesk.storage import MANIFEST, canonical_json, describe, digest, write_
 from frontdesk.tensors import TensorSet
 from frontdesk.ticket.network import NetworkConfig, TicketNetwork
 from frontdesk.ticket.recipe import TicketParameters
+from frontdesk.ticket.start import start_at_naive_bayes
 
 _log = logging.getLogger(__name__)
 _BACKWARD = 3  # a backward pass costs about two forward passes
@@ -214,6 +215,7 @@ class Trainer:
         self.bfloat16 = parameters.precision == "bfloat16" or (
             parameters.precision == "auto" and self.device.type == "cuda" and torch.cuda.is_bf16_supported()
         )
+        self.rows, self.held_out = self._split()
         torch.manual_seed(parameters.seed)
         sizes = {"embedding": parameters.embedding, "filters": parameters.filters, "hidden": parameters.hidden}
         self.network = TicketNetwork(
@@ -226,11 +228,11 @@ class Trainer:
         wide = list(self.network.wide_tables.parameters())
         tables = {id(parameter) for parameter in wide}
         rest = [parameter for parameter in self.network.parameters() if id(parameter) not in tables]
+        start_at_naive_bayes(self.network, data, self.rows)
         self.adam = torch.optim.AdamW(rest, lr=parameters.rate, weight_decay=parameters.weight_decay)
         self.descent = torch.optim.SGD(wide, lr=parameters.wide_rate * parameters.batch)
         self.feed = Feed(data, self.device)
         self.loss = Loss(spec, parameters, self.device)
-        self.rows, self.held_out = self._split()
         self.lengths = np.concatenate(
             [(data.ids[at : at + _CHUNK] != 0).sum(1).astype(np.int32) for at in range(0, data.rows, _CHUNK)]
         )
@@ -268,9 +270,7 @@ class Trainer:
                 self.step += 1
                 seen += len(batch.ids)
                 rate = seen / (time.monotonic() - began)
-                report(
-                    "train", self.step, self.steps, f"epoch {epoch + 1}/{self.epochs}, {rate:,.0f} rows/s"
-                )
+                report("train", self.step, self.steps, f"epoch {epoch + 1}/{self.epochs}, {rate:,.0f} rows/s")
                 if self.step % self.steps_per_epoch == 0:
                     self._finish_epoch(epoch, float(self.running_loss) / self.steps_per_epoch, rate)
                     self.running_loss.zero_()
@@ -344,6 +344,8 @@ class Trainer:
 
     def save(self, folder: Path) -> None:
         """Fit the temperatures and write the finished network, manifest last."""
+        if self.network.numbers is not None:
+            self.network.numbers.silence_constant()
         validation, temperature = {}, {}
         for head, (logits, labels) in self._validate().items():
             temperature[head] = fit_temperature(logits, labels) if len(labels) >= _VALIDATION_ROWS[0] else 1.0

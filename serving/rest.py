@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -65,7 +65,7 @@ class RestServer(RESTServer):  # type: ignore[misc]
         app = FastAPI(title="Frontdesk", openapi_url=None, docs_url=None, redoc_url=None)
         app.add_middleware(RequestBoundary, body_bytes=self._body_bytes)
         app.add_exception_handler(HTTPException, http_exception)
-        app.include_router(_v2_routes(self.dataplane))
+        add_inference_routes(app, self.dataplane)
         self._register_endpoints(app)
         self.config.app = app
 
@@ -79,33 +79,40 @@ class RestServer(RESTServer):  # type: ignore[misc]
         self._server.should_exit = True
 
 
-def _v2_routes(data_plane: BundleDataPlane) -> APIRouter:
-    async def infer(model_name: str, request: Request, model_version: str | None = None) -> Response:
-        model = data_plane.model(model_name)
-        if model_version not in (None, model.bundle.model_id):
+def add_inference_routes(app: FastAPI, data_plane: BundleDataPlane) -> None:
+    """Add the routes that answer tickets, as plain functions: FastAPI's own cost a quarter of a millisecond more."""
+
+    async def v1(request: Request) -> Response:
+        name, headers = request.path_params["model_name"], dict(request.headers.items())
+        payload, _ = data_plane.decode(await request.body(), headers)
+        predictions, _ = await data_plane.infer(name, payload, headers)
+        content, response_headers = data_plane.encode(name, predictions)
+        return Response(content, headers=response_headers)
+
+    async def v2(request: Request) -> Response:
+        name, headers = request.path_params["model_name"], dict(request.headers.items())
+        model = data_plane.model(name)
+        if request.path_params.get("model_version", model.bundle.model_id) != model.bundle.model_id:
             raise UnknownModel("there is no such version of the model")
-        body = await request.body()
-        headers = dict(request.headers.items())
-        asked = protocol.parse_v2(body, _json_length(headers))
+        asked = protocol.parse_v2(await request.body(), _json_length(headers))
         inputs = [InferInput(one.name, list(one.shape), one.datatype, one.data) for one in asked.inputs]
-        query = InferRequest(model_name, inputs, request_id=asked.id, raw_inputs=[one.raw for one in asked.inputs])
-        predictions, _ = await data_plane.infer(model_name, query, headers)
-        with metrics.timed(model_name, "encode"):
+        query = InferRequest(name, inputs, request_id=asked.id, raw_inputs=[one.raw for one in asked.inputs])
+        predictions, _ = await data_plane.infer(name, query, headers)
+        with metrics.timed(name, "encode"):
             content, json_bytes = protocol.v2_body(
                 asked,
                 model.tensors(predictions),
                 id=asked.id or headers[REQUEST_ID],
-                model_name=model_name,
+                model_name=name,
                 model_version=model.bundle.model_id,
             )
         if json_bytes is None:
             return Response(content, media_type="application/json")
         return Response(content, headers={_JSON_LENGTH: str(json_bytes)}, media_type="application/octet-stream")
 
-    router = APIRouter()
-    for path in ("/v2/models/{model_name}/infer", "/v2/models/{model_name}/versions/{model_version}/infer"):
-        router.add_api_route(path, infer, methods=["POST"], response_model=None)
-    return router
+    app.add_route("/v1/models/{model_name}:predict", v1, methods=["POST"])
+    app.add_route("/v2/models/{model_name}/infer", v2, methods=["POST"])
+    app.add_route("/v2/models/{model_name}/versions/{model_version}/infer", v2, methods=["POST"])
 
 
 def _json_length(headers: dict[str, str]) -> int | None:

@@ -55,11 +55,7 @@ def build_ticket_bundles(folder: Path, *, rows: int, **parameters: Any) -> Ticke
 
 
 @pytest.fixture(scope="session")
-def ticket_bundles(tmp_path_factory: pytest.TempPathFactory) -> TicketBundles:
-    import os  # TEMPORARY
-
-    if os.environ.get("TB"):
-        return TicketBundles(Path(os.environ["TB"]), Path("/tmp/serv/b/bundle-v1"))
+def ticket_bundles(spark: object, tmp_path_factory: pytest.TempPathFactory) -> TicketBundles:
     """Both bundles of a few hundred tickets. Their answers are poor; their form is that of any other."""
     return build_ticket_bundles(
         tmp_path_factory.mktemp("bundles"), rows=600, epochs=1, embedding=16, filters=16, hidden=32, max_tokens=64

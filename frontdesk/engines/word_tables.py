@@ -22,11 +22,10 @@ from frontdesk.errors import BundleError
 from frontdesk.preprocessing.encoding import Encoder
 from frontdesk.preprocessing.spec import Spec
 from frontdesk.ticket.recipe import HEADS
-from frontdesk.ticket.terms import NUMBER_LIMIT, phrase_codes, term_weights
+from frontdesk.ticket.terms import NORM_EPSILON, NUMBER_LIMIT, phrase_codes, term_weights
 
 MAX_TABLE_BYTES = 1_500_000_000
 """Above, a text's words are multiplied with the kernels when it arrives, as a convolution would do."""
-_BATCH_NORM_EPSILON = 1e-5  # torch's default
 _CHUNK = 256
 
 
@@ -229,7 +228,7 @@ class _Numbers:
             for place, number in enumerate(spec.numeric.values())
             if number.knots
         ]
-        deviation = np.sqrt(weights["numbers.norm.running_var"] + np.float32(_BATCH_NORM_EPSILON))
+        deviation = np.sqrt(weights["numbers.norm.running_var"] + np.float32(NORM_EPSILON))
         self._mean, self._bias = weights["numbers.norm.running_mean"], weights["numbers.norm.bias"]
         self._scale = weights["numbers.norm.weight"] / deviation
 

@@ -1,7 +1,8 @@
 """TF-IDF and a linear support vector machine over the raw text: what a ticket model has to beat.
 
-Text only, and none of this library's cleaning: words 1-2 and characters 2-4, as a practitioner would write it in an
-afternoon. What bounds its work is a constant here and is told in its result.
+Text only, and none of this library's cleaning: words 1-2 and characters 2-4 within words, 50,000 of each, weighted as
+scikit-learn does by default (counts as they are, not their logarithms), and ``LinearSVC(C=0.5)``; as a practitioner
+would write it in an afternoon. What bounds its work is a constant here and is told in its result.
 """
 
 from __future__ import annotations
@@ -149,9 +150,7 @@ def _tfidf(train_texts: Sequence[str], test_texts: Sequence[str]) -> tuple[Any, 
 
     train, test = [sparse.csr_matrix((len(train_texts), 0))], [sparse.csr_matrix((len(test_texts), 0))]
     for analyser, span in (("word", (1, 2)), ("char_wb", (2, 4))):
-        vectoriser = TfidfVectorizer(
-            analyzer=analyser, ngram_range=span, max_features=FEATURES, sublinear_tf=True, dtype=np.float32
-        )
+        vectoriser = TfidfVectorizer(analyzer=analyser, ngram_range=span, max_features=FEATURES, dtype=np.float32)
         try:
             train.append(vectoriser.fit_transform(train_texts))
         except ValueError:  # scikit-learn's word for an empty vocabulary

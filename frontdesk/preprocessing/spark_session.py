@@ -66,7 +66,7 @@ def session(master: str | None = None, memory: str | None = None) -> Iterator[Sp
         return
     folder = Path(tempfile.mkdtemp(prefix="frontdesk-spark-"))
     try:
-        with _failures(str(folder / _LOG)), _started(folder, master, memory) as spark:
+        with _started(folder, master, memory) as spark:
             yield spark
     except FrontdeskError as error:
         if error.where != str(folder / _LOG):
@@ -88,9 +88,8 @@ def _failures(log: str) -> Iterator[None]:
         if "OutOfMemoryError" in text or "Java heap space" in text:
             remedy = "Give Spark more memory: FRONTDESK_SPARK_MEMORY=4g"
             raise FrontdeskError("Spark ran out of memory", where=log, remedy=remedy) from error
-        raise FrontdeskError(
-            f"Spark failed ({type(error).__name__})", where=log, remedy="Spark's own log says why"
-        ) from error
+        name = type(error).__name__
+        raise FrontdeskError(f"Spark failed ({name})", where=log, remedy="Spark's own log says why") from error
 
 
 @contextmanager
@@ -103,23 +102,24 @@ def _started(folder: Path, master: str | None, memory: str | None) -> Iterator[S
     conf = SparkConf(loadDefaults=False).setAll(
         list(_configuration(folder, master, memory or settings().spark_memory).items())
     )
-    with (folder / _LOG).open("wb") as log:
+    path = folder / _LOG
+    with _failures(str(path)), path.open("wb") as log:
         gateway = launch_gateway(conf, popen_kwargs={"stdout": log, "stderr": log})
     try:
-        context = SparkContext(conf=conf, gateway=gateway)
-        spark = SparkSession(context)
-        spark.dataSource.register(S3Parquet)
-        try:
-            yield spark
-        finally:
-            spark.stop()
+        with _failures(str(path)):  # inside, because Spark's exceptions ask the JVM for their words
+            context = SparkContext(conf=conf, gateway=gateway)
+            try:
+                spark = SparkSession(context)
+                spark.dataSource.register(S3Parquet)
+                yield spark
+            finally:
+                context.stop()
     finally:
         gateway.shutdown()
         gateway.proc.stdin.close()  # the JVM ends when its input does
         gateway.proc.wait()
         # PySpark keeps one JVM for the life of the process: without this the next session would talk to the ended one.
-        SparkContext._gateway = None
-        SparkContext._jvm = None
+        SparkContext._gateway = SparkContext._jvm = SparkSession._instantiatedSession = None
 
 
 def is_local(master: str) -> bool:

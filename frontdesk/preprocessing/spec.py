@@ -79,11 +79,6 @@ class Spec:
     """The column mapping that the snapshot was read through, so that a bundle can read the same tables."""
 
     def __post_init__(self) -> None:
-        """Sort the fields by name, as canonical JSON does: the order of the tensors' columns survives a reload."""
-        for name in ("categorical", "numeric", "labels", "label_counts"):
-            object.__setattr__(self, name, dict(sorted(getattr(self, name).items())))
-
-    def __post_init__(self) -> None:
         """Sort the fields and heads by name, as canonical JSON does: their order is that of the tensors' columns."""
         for name in ("categorical", "numeric", "labels", "label_counts"):
             object.__setattr__(self, name, dict(sorted(getattr(self, name).items())))

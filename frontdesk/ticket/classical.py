@@ -5,6 +5,10 @@ gradient-boosted binary classifier scores each pair of ticket and candidate; it 
 candidates drawn uniformly at random. The softmax of a ticket's scores, at a temperature fitted on held-out tickets, is
 the answer. The way of Uber's COTA v1, with LightGBM as the ranker.
 
+As there, a ticket's categorical and numeric fields reach the ranker as they are, and a candidate is known by the text
+of its tickets and its share of them. How often each label goes with a field's value is left out, because the
+article's v1 has no such rates: fields alone tell two candidates apart only where their shares differ.
+
 Cross-fitting keeps the ranker honest: a training ticket is compared with means that its own fold had no part in, as a
 new ticket will be. Otherwise a label of one ticket would look like a perfect match to that ticket.
 """
@@ -161,14 +165,14 @@ def fit(
 
     with threadpool_limits(1, user_api="blas"):
         matrix, raw = sparse.vstack(vectors, "csr"), np.concatenate(numbers)
-        features = Features.fit(matrix, raw, spec, knobs, seed)
+        features = Features.fit(matrix, spec, knobs, seed)
         tickets = features.combine(matrix, np.concatenate(categories), raw)
         heads, held = {}, {}
         for place, (head, index) in enumerate(labels.items()):
             known = index >= 0
             part, truth = tickets.take(known), index[known]
             size = len(spec.labels[head])
-            heads[head], out = _fit_head(part, truth, size, features.level_counts, knobs, (seed, place))
+            heads[head], out = _fit_head(part, truth, size, knobs, (seed, place))
             if out is not None:
                 held[head] = out
             report(STAGE, place + 1, len(labels), f"v1: {head}")
@@ -181,7 +185,6 @@ class _Folds:
     Args:
         tickets, truth: N records and their labels, int [N].
         total: sums over all of them.
-        level_counts: rows of each field's table.
         knobs: sizes.
         random: draws the folds, and the sample of a fold that is too large.
     """
@@ -191,11 +194,10 @@ class _Folds:
         tickets: Tickets,
         truth: np.ndarray,
         total: Sums,
-        level_counts: tuple[int, ...],
         knobs: Knobs,
         random: np.random.Generator,
     ) -> None:
-        self._tickets, self._truth, self._total, self._level_counts = tickets, truth, total, level_counts
+        self._tickets, self._truth, self._total = tickets, truth, total
         self._knobs, self._random = knobs, random
         self.count = min(knobs.folds, len(truth))
         self._fold = random.permutation(len(truth)) % self.count
@@ -204,11 +206,11 @@ class _Folds:
         """Yield at most ``most`` tickets of a fold in pieces: compared, their candidates, their labels (int [N])."""
         rows = np.flatnonzero(self._fold == number)
         label_count = len(self._total.rows)
-        mine = Sums.of(self._tickets.take(rows), self._truth[rows], label_count, self._level_counts)
+        mine = Sums.of(self._tickets.take(rows), self._truth[rows], label_count)
         others = Profiles.of(self._total - mine)
         if len(rows) > most:
             rows = np.sort(self._random.choice(rows, most, replace=False))
-        for piece in pieces(len(rows), others):
+        for piece in pieces(len(rows), label_count):
             comparison = Comparison(others, self._tickets.take(rows[piece]))
             yield comparison, comparison.candidates(self._knobs.candidates), self._truth[rows[piece]]
 
@@ -217,17 +219,16 @@ def _fit_head(
     tickets: Tickets,
     truth: np.ndarray,
     label_count: int,
-    level_counts: tuple[int, ...],
     knobs: Knobs,
     seed: tuple[int, int],
 ) -> tuple[Head, HeldOut | None]:
     """Fit the candidates, the ranker and the temperature of one head on its labelled tickets."""
-    total = Sums.of(tickets, truth, label_count, level_counts)
+    total = Sums.of(tickets, truth, label_count)
     profiles = Profiles.of(total)
     if label_count < 2 or len(truth) < 2:
         return Head(profiles, None, 1.0, 0.0), None
     random = np.random.default_rng(seed)
-    folds = _Folds(tickets, truth, total, level_counts, knobs, random)
+    folds = _Folds(tickets, truth, total, knobs, random)
     each = min(knobs.negatives, label_count - 1, knobs.candidates - 1) + 1
     share = knobs.pairs // (each * folds.count) + 1
     pairs, hits = [], []
@@ -236,7 +237,7 @@ def _fit_head(
             chosen = _with_negatives(candidates, labels[:, None], each, random)
             pairs.append(comparison.pairs(chosen))
             hits.append((chosen == labels[:, None]).ravel())
-    ranker = _train_ranker(np.concatenate(pairs), np.concatenate(hits), knobs, seed[0])
+    ranker = _train_ranker(np.concatenate(pairs), np.concatenate(hits), tickets.levels.shape[1], knobs, seed[0])
     held = [
         (scores_of(ranker, comparison, candidates), candidates, labels)
         for comparison, candidates, labels in folds.compared(0, share)
@@ -257,8 +258,11 @@ def _with_negatives(candidates: np.ndarray, right: np.ndarray, each: int, random
     return np.concatenate([right, np.take_along_axis(candidates, drawn, axis=1)], axis=1)
 
 
-def _train_ranker(pairs: np.ndarray, hits: np.ndarray, knobs: Knobs, seed: int) -> Any:
-    """Return a booster that tells true pairs (bool [P]) from others by their features (float32 [P, columns])."""
+def _train_ranker(pairs: np.ndarray, hits: np.ndarray, categories: int, knobs: Knobs, seed: int) -> Any:
+    """Return a booster that tells true pairs (bool [P]) from others by their features (float32 [P, columns]).
+
+    The first ``categories`` columns are levels, without an order.
+    """
     import lightgbm
 
     parameters = {
@@ -275,7 +279,8 @@ def _train_ranker(pairs: np.ndarray, hits: np.ndarray, knobs: Knobs, seed: int) 
         "num_threads": 1,  # threads wait for each other at every tree: measured six times slower on a busy machine
         "verbosity": -1,
     }
-    return lightgbm.train(parameters, lightgbm.Dataset(pairs, hits.astype(np.float32)), knobs.rounds)
+    data = lightgbm.Dataset(pairs, hits.astype(np.float32), categorical_feature=list(range(categories)))
+    return lightgbm.train(parameters, data, knobs.rounds)
 
 
 def _temperature(scores: np.ndarray, right: np.ndarray) -> float:

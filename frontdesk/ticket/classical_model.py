@@ -25,8 +25,8 @@ from frontdesk.ticket.topics import TextVectors, fit_topics, unit_rows
 
 FORMAT = 1
 ARRAYS, CONFIG = "classical.safetensors", "config.json"
-_CELLS = 4_000_000
-"""Cells of the arrays [fields, tickets, labels] that are compared at once."""
+_CELLS = 1_000_000
+"""Pairs of ticket and label that are compared at once."""
 
 Columns = Mapping[str, Sequence[Any]]
 
@@ -38,7 +38,6 @@ class Knobs:
     Attributes:
         rows: training tickets read; of a larger snapshot, a seeded sample.
         topics: directions of the topic model.
-        ranges: quantile ranges that a number is cut into.
         candidates: labels ranked for one ticket.
         negatives: wrong candidates per training ticket.
         folds: a training ticket is compared with means over the other folds; the first fold fits the temperature.
@@ -48,7 +47,6 @@ class Knobs:
 
     rows: int = 200_000
     topics: int = 128
-    ranges: int = 20
     candidates: int = 64
     negatives: int = 40
     folds: int = 10
@@ -64,31 +62,17 @@ class Features:
     Args:
         spec: the fitted values of preprocessing.
         topics: directions of the topic model, float32 [words, T].
-        ranges: bounds between the ranges of each numeric field, float64.
     """
 
-    def __init__(self, spec: Spec, topics: np.ndarray, ranges: dict[str, np.ndarray]) -> None:
+    def __init__(self, spec: Spec, topics: np.ndarray) -> None:
         self.topics = topics
-        self.ranges = ranges
         self._vectors = TextVectors(spec)
         self._fields = fields_of(spec)
 
     @classmethod
-    def fit(cls, vectors: Any, numbers: np.ndarray, spec: Spec, knobs: Knobs, seed: int) -> Features:
-        """Learn topics from TF-IDF vectors (CSR [N, width]) and ranges from raw numbers (float64 [N, D])."""
-        shares = np.linspace(0, 1, knobs.ranges + 1)[1:-1]
-        ranges = {}
-        for place, name in enumerate(spec.numeric):
-            known = numbers[~np.isnan(numbers[:, place]), place]
-            ranges[name] = np.unique(np.quantile(known, shares)) if len(known) else np.zeros(0)
-        return cls(spec, fit_topics(vectors[:, : len(spec.vocabulary)], knobs.topics, seed), ranges)
-
-    @property
-    def level_counts(self) -> tuple[int, ...]:
-        """Levels of each field, the missing one included."""
-        spec = self._fields.spec
-        categories = [len(levels) + 1 for levels in spec.categorical.values()]
-        return (*categories, *(len(self.ranges[name]) + 2 for name in spec.numeric))
+    def fit(cls, vectors: Any, spec: Spec, knobs: Knobs, seed: int) -> Features:
+        """Learn topics from TF-IDF vectors (CSR [N, width])."""
+        return cls(spec, fit_topics(vectors[:, : len(spec.vocabulary)], knobs.topics, seed))
 
     def __call__(self, columns: Columns, rows: int) -> Tickets:
         """Return the records' features. Raises ValueError for a number that is none."""
@@ -96,15 +80,12 @@ class Features:
 
     def combine(self, vectors: Any, categories: np.ndarray, numbers: np.ndarray) -> Tickets:
         """Return the features of records whose fields are encoded already."""
-        levels, scaled = [categories], np.empty(numbers.shape, np.float32)
-        for place, (name, fitted) in enumerate(self._fields.spec.numeric.items()):
-            value = numbers[:, place : place + 1]
-            level = 1 + np.searchsorted(self.ranges[name], value, side="right")
-            levels.append(np.where(np.isnan(value), 0, level).astype(np.int32))
+        scaled = np.empty(numbers.shape, np.float32)
+        for place, fitted in enumerate(self._fields.spec.numeric.values()):
             with np.errstate(over="ignore"):
-                scaled[:, place] = np.clip((value[:, 0] - fitted.mean) / fitted.scale, -1e6, 1e6)
+                scaled[:, place] = np.clip((numbers[:, place] - fitted.mean) / fitted.scale, -1e6, 1e6)
         topics = unit_rows(np.asarray(vectors[:, : len(self.topics)] @ self.topics))
-        return Tickets(vectors, topics, np.concatenate(levels, axis=1), scaled)
+        return Tickets(vectors, topics, categories, scaled)
 
 
 def fields_of(spec: Spec) -> Encoder:
@@ -146,7 +127,7 @@ class Head:
         if self.ranker is None:
             return np.tile(np.exp(self.profiles.log_prior).astype(np.float32), (len(tickets), 1))
         result = np.empty((len(tickets), labels), np.float32)
-        for piece in pieces(len(tickets), self.profiles):
+        for piece in pieces(len(tickets), labels):
             comparison = Comparison(self.profiles, tickets.take(piece))
             candidates = comparison.candidates(most)
             result[piece] = self.spread(scores_of(self.ranker, comparison, candidates), candidates)
@@ -163,9 +144,9 @@ class Head:
         return result.astype(np.float32)
 
 
-def pieces(rows: int, profiles: Profiles) -> Iterator[np.ndarray]:
+def pieces(rows: int, labels: int) -> Iterator[np.ndarray]:
     """Yield the row numbers of pieces that fit into `_CELLS`."""
-    step = max(1, _CELLS // (len(profiles.rows) * (len(profiles.levels) + 4)))
+    step = max(1, _CELLS // labels)
     for start in range(0, rows, step):
         yield np.arange(start, min(start + step, rows))
 
@@ -212,16 +193,13 @@ class ClassicalModel:
         for head, fitted in self._heads.items():
             profiles = fitted.profiles
             arrays |= {f"{head}.rows": profiles.rows, f"{head}.topics": profiles.topics}
-            arrays |= _sparse_arrays(f"{head}.words", profiles.words, np.float32)
-            for place, table in enumerate(profiles.levels):
-                arrays |= _sparse_arrays(f"{head}.levels.{place}", table, np.int32)
+            arrays |= _sparse_arrays(f"{head}.words", profiles.words)
             if fitted.ranker is not None:
                 (folder / f"{head}.ranker.txt").write_text(fitted.ranker.model_to_string(num_iteration=-1), "utf-8")
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / ARRAYS)
         content = {
             "format": FORMAT,
             "knobs": asdict(self._knobs),
-            "ranges": {name: bounds.tolist() for name, bounds in self._features.ranges.items()},
             "heads": {
                 head: {
                     "temperature": fitted.temperature,
@@ -247,18 +225,13 @@ class ClassicalModel:
             if content["format"] != FORMAT:
                 raise BundleError(f"format {content['format']} is not {FORMAT}", where=CONFIG)
             arrays = load_file(folder / ARRAYS)
-            ranges = {name: np.array(bounds, np.float64) for name, bounds in content["ranges"].items()}
-            features = Features(spec, arrays["topics"], ranges)
+            features = Features(spec, arrays["topics"])
             width = len(spec.vocabulary) + len(spec.phrases)
             heads = {}
             for head, labels in spec.labels.items():
-                fitted, shape = content["heads"][head], (width, len(labels))
-                tables = tuple(
-                    _sparse(arrays, f"{head}.levels.{place}", (count, len(labels)))
-                    for place, count in enumerate(features.level_counts)
-                )
-                words = _sparse(arrays, f"{head}.words", shape)
-                profiles = Profiles(arrays[f"{head}.rows"], words, arrays[f"{head}.topics"], tables)
+                fitted = content["heads"][head]
+                words = _sparse(arrays, f"{head}.words", (width, len(labels)))
+                profiles = Profiles(arrays[f"{head}.rows"], words, arrays[f"{head}.topics"])
                 ranker = None
                 if fitted["ranked"]:
                     ranker = lightgbm.Booster(model_str=(folder / f"{head}.ranker.txt").read_text("utf-8"))
@@ -268,9 +241,12 @@ class ClassicalModel:
         return cls(features, heads, Knobs(**content["knobs"]))
 
 
-def _sparse_arrays(name: str, matrix: Any, kind: Any) -> dict[str, np.ndarray]:
-    parts = {"data": matrix.data.astype(kind), "indices": matrix.indices, "indptr": matrix.indptr}
-    return {f"{name}.{part}": array if part == "data" else array.astype(np.int64) for part, array in parts.items()}
+def _sparse_arrays(name: str, matrix: Any) -> dict[str, np.ndarray]:
+    return {
+        f"{name}.data": matrix.data.astype(np.float32),
+        f"{name}.indices": matrix.indices.astype(np.int64),
+        f"{name}.indptr": matrix.indptr.astype(np.int64),
+    }
 
 
 def _sparse(arrays: dict[str, np.ndarray], name: str, shape: tuple[int, int]) -> Any:

@@ -19,10 +19,9 @@ from onnx import TensorProto, helper, numpy_helper
 from frontdesk.engines.graph import CATEGORY, NO_LEVEL, NUMBER, TEXT
 from frontdesk.preprocessing.spec import FIRST_WORD, PAD, UNKNOWN, Spec
 from frontdesk.ticket.recipe import HEADS
-from frontdesk.ticket.terms import NUMBER_LIMIT, phrase_codes, term_weights
+from frontdesk.ticket.terms import NORM_EPSILON, NUMBER_LIMIT, phrase_codes, term_weights
 
 OPSET, ML_OPSET, IR_VERSION = 20, 4, 10
-_BATCH_NORM_EPSILON = 1e-5  # torch's default
 
 
 class _Nodes:
@@ -145,7 +144,7 @@ def _numbers(nodes: _Nodes, weights: Mapping[str, np.ndarray], spec: Spec) -> st
             column = nodes("Gather", clamped, nodes.integers(place), axis=1)
             parts.append(nodes("Greater", column, nodes.constant(number.knots, np.float64)))
     joined = nodes("Concat", *(nodes("Cast", part, to=TensorProto.FLOAT) for part in parts), axis=1)
-    deviation = np.sqrt(weights["numbers.norm.running_var"] + np.float32(_BATCH_NORM_EPSILON))
+    deviation = np.sqrt(weights["numbers.norm.running_var"] + np.float32(NORM_EPSILON))
     centred = nodes("Sub", joined, nodes.constant(weights["numbers.norm.running_mean"]))
     scale = nodes.constant(weights["numbers.norm.weight"] / deviation)
     return nodes("Add", nodes("Mul", centred, scale), nodes.constant(weights["numbers.norm.bias"]))

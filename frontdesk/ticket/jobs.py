@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from frontdesk.errors import TrainingError
+from frontdesk.errors import BundleError, TrainingError, UnreadableFile
 from frontdesk.preprocessing.spec import Spec
 from frontdesk.records import DEFAULT_TICKET_COLUMNS, parse_columns
 from frontdesk.storage import MANIFEST, Store, canonical_json, describe, work_key
@@ -125,6 +125,7 @@ def fuse(*, snapshot: str, tensors: Path, trained: str, parameters: str, store: 
             snapshot_id=snapshot,
             parameters=chosen,
             work=folder,
+            spark=True,
         )
         candidate = Bundle.load(bundle)
         metrics = evaluate(
@@ -175,15 +176,19 @@ def gate(*, fused: str, champion: str | None, store: str) -> dict[str, Any]:
 
     place = Store(store)
     candidate = orjson.loads(place.read_bytes("fused", fused, METRICS))
+    measured, reasons = None, []
     with tempfile.TemporaryDirectory(prefix="frontdesk-") as name:
         ours, theirs = Path(name) / PREDICTIONS, Path(name) / "champion"
         ours.write_bytes(place.read_bytes("fused", fused, PREDICTIONS))
-        measured = None
         if champion is not None:
-            rows = snapshot_rows(place, candidate["data"]["snapshot"])
-            measured = evaluate_rows(Bundle.load(champion), rows, theirs)
+            try:
+                opened = Bundle.load(champion)
+            except (BundleError, UnreadableFile) as error:  # a release that cannot load it cannot serve it either
+                reasons = [f"The champion cannot be loaded, so nothing was compared with it: {error.message}."]
+            else:
+                measured = evaluate_rows(opened, snapshot_rows(place, candidate["data"]["snapshot"]), theirs)
         verdict = compare(candidate, ours, measured, theirs / PREDICTIONS if measured else None)
-    return {"decision": verdict.decision, "reasons": verdict.reasons}
+    return {"decision": verdict.decision, "reasons": reasons + verdict.reasons}
 
 
 def _spec(tensors: Path) -> Spec:

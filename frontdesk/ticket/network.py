@@ -3,8 +3,8 @@
 After COTA v2 (Molino, Zheng, Wang, KDD 2018): word embeddings and parallel convolutions over the text (Kim 2014),
 learnt embeddings for categories, batch-normalised numbers, a combiner, a decoder per head, and the reply decoder sees
 the contact type's state. Beside it runs a wide path (Cheng et al. 2016): words and phrases, weighted by TF-IDF, go
-straight to the logits. Desks have thousands of tickets before they have millions, and there the wide path carries the model; the
-convolutions add word order when the data can teach it.
+straight to the logits. Desks have thousands of tickets before they have millions, and there the wide path carries the
+model; the convolutions add word order when the data can teach it.
 
 Shapes: N rows, L tokens, E embedding, F filters per width, C categorical fields, D numeric fields, H hidden, K labels.
 """
@@ -14,16 +14,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from frontdesk.preprocessing.spec import FIRST_WORD, Number, Spec, inverse_document_frequency
+from frontdesk.preprocessing.spec import FIRST_WORD, Number, Spec
+from frontdesk.ticket.terms import NORM_EPSILON, NUMBER_LIMIT, phrase_codes, term_weights
 
 CONTACT_TYPE, REPLY = "contact_type", "reply"
-NUMBER_LIMIT = 10.0
-"""Standardised numbers are clipped to +-10 before they become float32: 1e308 must not become infinite."""
+_CONSTANT = 1e-9
 WIDE_LABELS = 256
 """Heads with more labels get a factorised wide path: features -> `wide_rank` -> labels."""
 
@@ -82,27 +81,6 @@ class NetworkConfig:
         )
 
 
-def phrase_codes(spec: Spec) -> np.ndarray:
-    """Return the sorted codes ``first * vocabulary_size + second`` of the phrases, int64 [phrases].
-
-    Place in this order, not in the spec's, is the index of a phrase in the wide table.
-    """
-    pairs = np.array(spec.phrases, np.int64).reshape(-1, 2)
-    return np.sort(pairs[:, 0] * spec.vocabulary_size + pairs[:, 1])
-
-
-def term_weights(spec: Spec) -> np.ndarray:
-    """Return the inverse document frequency of every wide feature, float32 [vocabulary_size + phrases].
-
-    Padding and unknown words weigh nothing. Phrases stand in the order of `phrase_codes`.
-    """
-    words = inverse_document_frequency(spec.documents, spec.word_documents)
-    pairs = np.array(spec.phrases, np.int64).reshape(-1, 2)
-    order = np.argsort(pairs[:, 0] * spec.vocabulary_size + pairs[:, 1])
-    phrases = inverse_document_frequency(spec.documents, spec.phrase_documents)[order]
-    return np.concatenate([np.zeros(FIRST_WORD, np.float32), words, phrases])
-
-
 class Numbers(nn.Module):
     """Fill, clamp, standardise (float64), clip, then batch-normalise.
 
@@ -123,7 +101,17 @@ class Numbers(nn.Module):
             self.register_buffer(name, values)
         self.knots = [list(number.knots) for number in numbers]
         self.width = 2 * len(numbers) + sum(map(len, self.knots))
-        self.norm = nn.BatchNorm1d(self.width)
+        # Averages over all of training (momentum None), not over its last batches, which a rare indicator may miss.
+        self.norm = nn.BatchNorm1d(self.width, eps=NORM_EPSILON, momentum=None)
+
+    @torch.no_grad()
+    def silence_constant(self) -> None:
+        """Take out inputs that training saw with one value only, such as "missing" where nothing was.
+
+        Nothing was learnt about their other value, and a variance of zero would let it drown everything else.
+        """
+        constant = self.norm.running_var < _CONSTANT  # type: ignore[operator]
+        self.norm.weight[constant] = 0.0
 
     def forward(self, numbers: Tensor) -> Tensor:
         """Float64 [N, D] (NaN = missing) -> float32 [N, 2 D + knots]."""

@@ -1,4 +1,4 @@
-"""The features of the wide path, without torch: which pairs of words are phrases, and what each term weighs."""
+"""What the network and every engine compute with, without torch: phrases, what each term weighs, fixed numbers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from frontdesk.preprocessing.spec import FIRST_WORD, Spec, inverse_document_freq
 
 NUMBER_LIMIT = 10.0
 """Standardised numbers are clipped to +-10 before they become float32: 1e308 must not become infinite."""
+NORM_EPSILON = 1e-2
+"""Added to the variance of a batch-normalised number: an indicator that is hardly ever set must not be blown up."""
 
 
 def phrase_codes(spec: Spec) -> np.ndarray:

@@ -48,7 +48,7 @@ def test_spark_gives_the_labels_of_the_process(
     bundle = Bundle.load(path, engine="graph")
     spec = bundle.spec
     rows = hostile_rows(
-        ROWS if kind == "network" else ROWS // 10,
+        ROWS if kind == "network" else ROWS // 40,
         11,
         text=spec.text,
         categorical=tuple(spec.categorical),

@@ -43,7 +43,7 @@ def test_what_spark_reads_and_writes_is_what_was_there(spark: SparkSession, s3: 
 
     frame = read_folder(spark, source, CHOSEN)
     assert frame.columns == CHOSEN
-    assert frame.rdd.getNumPartitions() == 11  # a task per row group
+    assert frame.rdd.getNumPartitions() == 12  # a task per row group
     write_folder(frame.coalesce(4), target)
 
     names = [path.rpartition("/")[2] for path in shards(target)]

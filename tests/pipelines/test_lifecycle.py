@@ -14,6 +14,7 @@ from frontdesk.deployment import current
 from frontdesk.errors import BadColumns, FrontdeskError, UnreadableFile, UsageError
 from frontdesk.pipelines.local import _alone, run_lifecycle
 from frontdesk.records import DEFAULT_TICKET_COLUMNS, TicketColumns
+from frontdesk.recipes import jobs
 from frontdesk.registry import Registry
 from frontdesk.storage import Store
 from frontdesk.ticket.recipe import TicketParameters
@@ -139,6 +140,14 @@ def test_a_worse_candidate_is_held_and_the_champion_stays(finished: FinishedRun,
     assert current(store_of(copied), "ticket")["model_id"] == finished.result.model_id
     assert Bundle.load(copied / "bundle").model_id == held.model_id
     assert json.loads((copied / "metrics.json").read_text())["gate"]["decision"] == "hold"
+
+
+def test_a_champion_that_cannot_be_loaded_is_said_and_stops_nothing(finished: FinishedRun) -> None:
+    store = store_of(finished.out)
+    (fused,) = (path.name for path in Path(store.uri("fused")).iterdir())
+    verdict = jobs("ticket").gate(fused=fused, champion=str(finished.out / "nowhere"), store=store.root)
+    assert verdict["decision"] == "promote"
+    assert "cannot be loaded" in verdict["reasons"][0]
 
 
 # --- refusals

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.bundles import TicketBundles, ticket_bundle, ticket_bundles  # noqa: F401
+from tests.bundles import TicketBundles
 from tests.serving.process import ServerProcess, free_port
 
 
@@ -18,9 +18,7 @@ def grpc_port() -> int:
 
 @pytest.fixture(scope="session")
 def server(
-    ticket_bundles: TicketBundles,  # noqa: F811
-    grpc_port: int,
-    tmp_path_factory: pytest.TempPathFactory,
+    ticket_bundles: TicketBundles, grpc_port: int, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServerProcess]:
     """Serve both small bundles; the network's is called ``ticket``."""
     log = tmp_path_factory.mktemp("server") / "log.jsonl"

@@ -1,5 +1,6 @@
 """A bundle is whole or refused with the bad file's name; the same training gives the same model_id."""
 
+import random
 import shutil
 import subprocess
 import sys
@@ -9,9 +10,10 @@ import pytest
 
 from frontdesk import Bundle, __version__
 from frontdesk.bundle import local_copy, save_bundle, update_bundle, verify_bundle
+from frontdesk.card import model_card
 from frontdesk.decisions import Policy
 from frontdesk.errors import BundleError, FrontdeskError, InvalidRequest, UnreadableFile
-from frontdesk.fusion import fuse_network
+from frontdesk.fusion import fuse_classical, fuse_network
 from frontdesk.golden import golden_inputs, golden_table
 from frontdesk.storage import MANIFEST, Store, canonical_json
 from frontdesk.taxonomy import Taxonomy
@@ -221,6 +223,45 @@ def test_a_failed_save_leaves_the_old_bundle(bundle):
         )
     assert verify_bundle(bundle) == before
     assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]
+
+
+def test_the_card_shows_what_was_measured_beside_the_baselines(made):
+    loaded = Bundle.load(made)
+    measured = {"accuracy": 0.81234, "macro_f1": 0.5, "top3": 0.9, "n": 1234}
+    metrics = {
+        "test": {"reply": measured},
+        "baselines": {"majority": {"reply": {**measured, "accuracy": 0.1}}},
+        "calibration": {"reply": {"ece": 0.0123}},
+    }
+    parts = {"spec": loaded.spec, "policy": loaded.policy}
+    card = model_card(recipe="ticket", model_kind="ticket-network", snapshot="s1", metrics=metrics, **parts)
+    assert "| reply | this model | 0.8123 | 0.5000 | 0.9000 | 1,234 |" in card
+    assert "| reply | majority | 0.1000 |" in card
+    assert "| reply | 0.0123 |" in card
+    assert "`s1`" in card
+    assert "Not evaluated yet" in (made / "card.md").read_text()
+
+
+def test_the_classical_model_makes_a_bundle_too(tmp_path):
+    from frontdesk.ticket.classical import Knobs, fit
+
+    draw = random.Random(0)
+    rows = [{"body": f"word{draw.randrange(60)} word{draw.randrange(60)}"} for _ in range(200)]
+    columns = {name: [row.get(name) for row in rows] for name in SPEC.fields}
+    for head, labels in SPEC.labels.items():
+        columns[head] = [labels[int(row["body"].split()[0][4:]) % len(labels)] for row in rows]
+    knobs = Knobs(topics=4, candidates=5, negatives=3, folds=3, rounds=5)
+    (tmp_path / "classical").mkdir()
+    model, _ = fit([(columns, len(rows))], SPEC, 0, knobs, len(rows))
+    model.save(tmp_path / "classical")
+    bundle = fuse_classical(tmp_path / "classical", SPEC, "snapshot1", tmp_path / "bundle")
+    loaded = Bundle.load(bundle)
+    assert loaded.manifest["model_kind"] == "ticket-classical"
+    answer = loaded.predict([{"subject": "word3"}])[0]
+    assert {labels.decision for labels in answer.labels.values()} <= {"suggest", "abstain"}  # no thresholds were learnt
+    (bundle / "reply.ranker.txt").unlink()
+    with pytest.raises(BundleError, match=r"reply\.ranker\.txt"):
+        Bundle.load(bundle)
 
 
 def test_a_bundle_loads_from_s3_by_way_of_a_verified_copy(made, s3, tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ from frontdesk.decisions import (
     learn_policy,
     learn_threshold,
     learn_withholding,
-    top_indices,
+    top_labels,
     wilson_lower,
 )
 from frontdesk.errors import BundleError
@@ -78,9 +78,11 @@ def test_coverage_falls_with_the_precision_asked_for():
 
 
 @given(st.integers(1, 40), st.integers(1, 8), st.integers(0, 1000))
-def test_top_indices_are_those_of_a_sort(width, count, seed):
+def test_top_labels_are_those_of_a_sort(width, count, seed):
     values = np.random.default_rng(seed).permutation(width * 3).reshape(3, width).astype(np.float32)
-    assert (top_indices(values, count) == np.argsort(-values, axis=1, kind="stable")[:, :count]).all()
+    indices, best = top_labels(values, count)
+    assert (indices == np.argsort(-values, axis=1, kind="stable")[:, :count]).all()
+    assert (best == np.sort(values, axis=1)[:, ::-1][:, :count]).all()
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_a_wrong_request_names_the_place(instances, where):
 
 
 def test_an_unknown_field_lists_the_known_ones():
-    with pytest.raises(InvalidRequest, match="subject, body, channel, total, created_at"):
+    with pytest.raises(InvalidRequest, match="subject, body, channel, created_at, total"):
         validate([{"x": 1}], SPEC)
 
 
@@ -81,8 +81,8 @@ def test_a_number_that_is_not_finite_is_missing(value):
 def test_large_numbers_and_extreme_times_pass():
     columns = validate([{"total": 1e308, "created_at": "0001-01-01T00:00:00+23:59"}], SPEC)
     numbers = Encoder(SPEC).encode(columns, 1).numbers[0]
-    assert numbers[0] == 1e308
-    assert numbers[1] < -700_000
+    assert numbers[1] == 1e308
+    assert numbers[0] < -700_000
 
 
 _SCALARS = st.none() | st.booleans() | st.floats() | st.integers() | st.text()
