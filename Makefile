@@ -7,7 +7,7 @@ export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 OUT ?= out/demo
 
-.PHONY: help setup demo test lint type bench clean lock golden test-s3a
+.PHONY: help setup demo test test-slow test-s3a lint type bench clean lock golden
 
 help: ## Show the targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,8 +21,15 @@ setup: .venv/.ready ## Make .venv with everything in it, and find or install Jav
 demo: setup ## Run the ticket lifecycle on simulated tickets and ask the server one question
 	.venv/bin/frontdesk demo --out $(OUT)
 
-test: lint type ## Lint, type-check and run every test but the slow suites
-	$(PYTHON) -m pytest
+test: lint type ## Lint, type-check and run every test but the slow ones
+	$(PYTHON) -m pytest -m "not slow"
+
+test-slow: setup ## Run the slow tests: runs killed at every job, Spark that fails
+	$(PYTHON) -m pytest -m slow
+
+test-s3a: setup ## Fetch the jars of s3a from Maven Central and test Spark with them
+	grep -v '^#' images/spark-jars.txt | xargs -I{} mvn -q -B dependency:get -Dtransitive=false -Dartifact={}
+	$(PYTHON) -m pytest tests/parity/test_spark_s3a.py
 
 lint: setup ## Check style and format
 	.venv/bin/ruff check .
@@ -32,8 +39,8 @@ type: setup ## Check the library's types
 	.venv/bin/mypy
 
 bench: setup ## Measure the engines and the server beside their peers
-	$(PYTHON) benchmarks/engines.py
-	$(PYTHON) benchmarks/serving.py
+	$(PYTHON) -m benchmarks.engines
+	$(PYTHON) -m benchmarks.serving
 
 golden: setup ## Write the golden files anew; read the difference before you commit it
 	FRONTDESK_UPDATE_GOLDEN=1 $(PYTHON) -m pytest tests/golden

@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="Parquet file with the bundle's fields; default: simulated tickets")
     parser.add_argument("--rounds", type=int, default=7, help="counted rounds")
     parser.add_argument("--requests", type=int, default=300, help="tickets per round and cell")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/serving.json"))
+    parser.add_argument("--out", type=Path, default=Path("out/bench/serving.json"))
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded here, and for the servers
     with tempfile.TemporaryDirectory(prefix="frontdesk-bench-") as scratch:

@@ -12,15 +12,15 @@ from frontdesk.errors import BadColumns, UnreadableFile
 
 Kind = Literal["text", "categorical", "numeric"]
 
-RESERVED = ("id", "created_at", "contact_type", "reply")
-"""Names that a snapshot gives to a ticket's roles; no input column may take one of them for something else."""
+RESERVED = ("id", "created_at", "contact_type", "reply", "row")
+"""Names that a snapshot uses itself; no input column may take one of them."""
 
 
 class TicketColumns(BaseModel):
     """Which columns of a table are a ticket's inputs and labels.
 
-    A label column left out makes no head. `created_at` is an input too (labels change their names over the years) unless
-    `use_created_at` is false.
+    A label column left out makes no head. `created_at` is an input too (labels change their names over the years)
+    unless `use_created_at` is false.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,8 +43,7 @@ class TicketColumns(BaseModel):
         doubles = sorted({name for name in inputs if inputs.count(name) > 1})
         if doubles:
             raise ValueError(f"columns named twice among the inputs: {', '.join(doubles)}")
-        labels = {self.contact_type, self.reply} - {None}
-        both = sorted(labels & set(inputs))
+        both = sorted(set(self.heads.values()) & set(inputs))
         if both:
             raise ValueError(f"a label cannot be an input too: {', '.join(both)}")
         reserved = sorted(set(RESERVED) & set(inputs))

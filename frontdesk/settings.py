@@ -20,7 +20,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="FRONTDESK_", frozen=True, extra="ignore")
 
     store: str | None = None
-    """Object store of snapshots, tensors and bundles: a folder or ``s3://bucket/prefix``. Default: inside the run's folder."""
+    """Store of snapshots, tensors and bundles: a folder or ``s3://bucket/prefix``. Default: in the run's folder."""
     mlflow: str | None = None
     """MLflow tracking and registry address. Default: SQLite beside the store."""
     spark_master: str = "local[*]"

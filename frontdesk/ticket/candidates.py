@@ -143,7 +143,7 @@ class Comparison:
     def pairs(self, candidates: np.ndarray) -> np.ndarray:
         """Return what the ranker sees of each pair, float32 [N * M, columns], a ticket's pairs together.
 
-        The ticket's levels, which come first (they are the categorical columns of the ranker), and numbers, as they are;
+        The ticket's levels (first, for the ranker has to know which columns are categorical) and numbers, as they are;
         similarity in TF-IDF and in topic space, each also as the distance from the ticket's best; the prior; the
         products of the strongest topics of ticket and candidate.
 

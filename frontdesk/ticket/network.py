@@ -246,8 +246,7 @@ class TicketNetwork(nn.Module):
             out = self.outputs[head](F.dropout(hidden, self.dropout, self.training))
             wide = self.wide_tables[head](features, begins, per_sample_weights=weights)
             out = out + (self.wide_outputs[head](wide) if head in self.wide_outputs else wide)
-            tables: list[Any] = list(self.category_logits[head])  # type: ignore[arg-type]
-            for place, table in enumerate(tables):
+            for place, table in enumerate(self.category_logits[head].children()):
                 out = out + table(categories[:, place])
             if normed is not None:
                 out = out + self.number_logits[head](normed)
@@ -261,8 +260,8 @@ class TicketNetwork(nn.Module):
         length = (ids > 0).sum(1, keepdim=True).clamp(min=1)
         parts = [embedded.sum(1) / length]
         channels = embedded.transpose(1, 2)  # [N, E, L]
-        # A window over padding alone gives the bias. It always takes part, so that a row's answer does not depend on how
-        # far the rows beside it are padded.
+        # A window over padding alone gives the bias. It always takes part, so that a row's answer does not depend on
+        # how far the rows beside it are padded.
         for convolution in self.convolutions:
             peak = convolution(channels).amax(2)  # [N, F]
             parts.append(F.relu(torch.maximum(peak, convolution.bias)))  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from frontdesk.errors import UsageError
 
 NAME = "ticket"
 HEADS = ("contact_type", "reply")
-_STEPS = 800
+_STEPS = 500
 _EPOCHS = (4, 40)
 
 
@@ -50,7 +50,7 @@ class TicketParameters(BaseModel):
     batch: int = Field(64, ge=2)
     rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(0.01, ge=0)
-    wide_rate: float = Field(1.25, ge=0)
+    wide_rate: float = Field(1.0, ge=0)
     """Step of the wide path (plain gradient descent) per row of the batch. Its features have unit length, so the rate
     does not depend on the data's scale."""
     label_smoothing: float = Field(0.1, ge=0, lt=1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from frontdesk.tensors import TensorSet
 from frontdesk.ticket.network import TicketNetwork
@@ -17,8 +17,9 @@ _TEXT_SCALE = 6.0
 """Length of a label's vector in the wide table: a text that is the label's mean text gains this much."""
 _CATEGORY_SCALE = 0.5
 """Categories speak for each other (a company for its states), so each says half of what it would say alone."""
-_LEAST_IMAGINED_ROWS = 10.0
-"""Every level is imagined to have as many more rows as there are labels, at least these, with the labels' shares."""
+_IMAGINED_ROWS = 2
+"""Every level is imagined to have this many more rows per label, with the labels' shares: the more labels there are,
+the more rows a level needs before it has a say."""
 _ROWS = 512
 
 
@@ -33,22 +34,33 @@ def start_at_naive_bayes(network: TicketNetwork, data: TensorSet, rows: np.ndarr
     """
     for head, labels in data.labels.items():
         known = rows[np.asarray(labels[rows]) >= 0]
-        count = network.config.heads[head]
         of = torch.from_numpy(labels[known].astype(np.int64))
-        share = (torch.bincount(of, minlength=count) + 0.5) / (len(of) + 0.5 * count)
-        for place, table in enumerate(network.category_logits[head]):  # type: ignore[arg-type, var-annotated]
+        for place, table in enumerate(network.category_logits[head].children()):
+            assert isinstance(table, nn.Embedding)
             level = torch.from_numpy(data.categories[known, place].astype(np.int64))
-            seen = torch.bincount(level * count + of, minlength=len(table.weight) * count).view(-1, count)
-            # Absolute discounting (Ney, Essen, Kneser 1994): what was seen once says nothing. It would say most of all to
-            # the very row that it was seen in, and training would learn to trust it.
-            seen = (seen - 1).clamp(min=0)
-            imagined = max(_LEAST_IMAGINED_ROWS, count)
-            expected = (seen.sum(1, keepdim=True) + imagined) * share
-            rate = ((seen + imagined * share) / expected).log()
-            rate[0] = 0.0  # missing or unseen
-            table.weight.copy_(_CATEGORY_SCALE * rate)
+            table.weight.copy_(_CATEGORY_SCALE * level_rates(level, of, table.num_embeddings, table.embedding_dim))
         if head not in network.wide_outputs:
-            network.wide_tables[head].weight.copy_(_TEXT_SCALE * _mean_texts(network, data, known, of, count))
+            wide = network.wide_tables[head]
+            assert isinstance(wide, nn.EmbeddingBag)
+            wide.weight.copy_(_TEXT_SCALE * _mean_texts(network, data, known, of, wide.embedding_dim))
+
+
+def level_rates(levels: Tensor, labels: Tensor, level_count: int, label_count: int) -> Tensor:
+    """Return how much every level speaks for every label, float32 [levels, K]: the log of its share over the overall.
+
+    Args:
+        levels: int64 [N]; level 0 (missing or unseen) says nothing.
+        labels: int64 [N].
+    """
+    share = (torch.bincount(labels, minlength=label_count) + 0.5) / (len(labels) + 0.5 * label_count)
+    seen = torch.bincount(levels * label_count + labels, minlength=level_count * label_count)
+    # Absolute discounting (Ney, Essen, Kneser 1994): what was seen once says nothing. It would say most of all to the
+    # very row that it was seen in, and training would learn to trust it.
+    seen = (seen.view(level_count, label_count) - 1).clamp(min=0)
+    imagined = _IMAGINED_ROWS * label_count
+    rates = ((seen + imagined * share) / ((seen.sum(1, keepdim=True) + imagined) * share)).log()
+    rates[0] = 0.0
+    return rates
 
 
 def _mean_texts(network: TicketNetwork, data: TensorSet, rows: np.ndarray, labels: Tensor, count: int) -> Tensor:
@@ -61,7 +73,6 @@ def _mean_texts(network: TicketNetwork, data: TensorSet, rows: np.ndarray, label
         sizes = torch.diff(begin, append=begin.new_tensor([len(feature)]))
         label = labels[at : at + _ROWS].to(device).repeat_interleave(sizes)
         sums.view(-1).index_add_(0, feature * count + label, weight)
-    means = sums - sums.sum(1, keepdim=True) * (torch.bincount(labels, minlength=count) / max(len(labels), 1)).to(
-        device
-    )
+    share = (torch.bincount(labels, minlength=count) / max(len(labels), 1)).to(device)
+    means: Tensor = sums - sums.sum(1, keepdim=True) * share
     return means / means.norm(dim=0).clamp(min=1e-9)

@@ -19,7 +19,12 @@ DOORS = {
     "kserve": ("serving/",),
     "pyspark": ("frontdesk/preprocessing/spark",),
     "mlflow": ("frontdesk/registry.py",),
-    "torch": ("frontdesk/ticket/network.py", "frontdesk/ticket/start.py", "frontdesk/training.py", "frontdesk/engines/eager.py"),
+    "torch": (
+        "frontdesk/ticket/network.py",
+        "frontdesk/ticket/start.py",
+        "frontdesk/training.py",
+        "frontdesk/engines/eager.py",
+    ),
     "lightgbm": ("frontdesk/ticket/classical",),
     "onnx": ("frontdesk/ticket/graph.py",),
     "py3langid": ("frontdesk/text/language.py",),

@@ -13,8 +13,8 @@ from frontdesk.bundle import Bundle
 from frontdesk.deployment import current
 from frontdesk.errors import BadColumns, FrontdeskError, UnreadableFile, UsageError
 from frontdesk.pipelines.local import _alone, run_lifecycle
-from frontdesk.records import DEFAULT_TICKET_COLUMNS, TicketColumns
 from frontdesk.recipes import jobs
+from frontdesk.records import DEFAULT_TICKET_COLUMNS, TicketColumns
 from frontdesk.registry import Registry
 from frontdesk.storage import Store
 from frontdesk.ticket.recipe import TicketParameters
@@ -115,14 +115,14 @@ def test_the_log_holds_no_text_of_a_ticket(finished: FinishedRun) -> None:
 
 
 def test_a_second_run_gives_the_same_model_and_no_second_version(
-    finished: FinishedRun, capfd: pytest.CaptureFixture[str]
+    finished: FinishedRun, copied: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    (finished.out / "bundle" / "left-over").write_text("by someone else")
-    again = run_small(finished.data, finished.out)
+    (copied / "bundle" / "left-over").write_text("by someone else")
+    again = run_small(finished.data, copied)
     assert (again.model_id, again.snapshot) == (finished.result.model_id, finished.result.snapshot)
     assert again.decision == "promote"
-    assert [version.model_id for version in registry_of(finished.out).versions("ticket")] == [again.model_id]
-    assert not (finished.out / "bundle" / "left-over").exists()
+    assert [version.model_id for version in registry_of(copied).versions("ticket")] == [again.model_id]
+    assert not (copied / "bundle" / "left-over").exists()
     out, err = capfd.readouterr()
     assert out == ""
     assert [line.split()[0] for line in err.splitlines()][:2] == ["1", "2"]

@@ -37,6 +37,13 @@ def test_it_reads_words() -> None:
     assert np.sort(top, axis=1).tolist() == [[0, 2, 4]] * 3
 
 
+def test_a_word_three_times_weighs_three_times() -> None:
+    train, test = baselines._tfidf(["ab ab ab cd", "cd ab"], ["ab ab ab cd"])
+    ab, cd = 0, 3  # of ab, "ab ab", "ab cd", cd, "cd ab"
+    assert train[0, ab] / train[0, cd] == pytest.approx(3)
+    assert (train[0] != test[0]).nnz == 0
+
+
 def test_two_labels_are_both_listed() -> None:
     top = answer(["red red", "blue blue", "red", "blue"], [1, 0, 1, 0], ["red", "blue"])
     assert top.tolist() == [[1, 0, NOTHING], [0, 1, NOTHING]]

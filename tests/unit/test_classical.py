@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +194,8 @@ def test_tiny_tables_train(columns: Columns, tmp_path: Path) -> None:
 
 def test_a_table_without_text_is_ranked_by_its_fields() -> None:
     random = np.random.default_rng(3)
-    # Without text, a candidate is known by its share only, so the shares differ: 1 to 4 parts of ten.
+    # Without text, a candidate is known by its share only, so the shares differ: 1 to 4 parts of ten. A
+    # field then says something only together with the share, which takes the ranker more rounds to find.
     groups = random.permutation(np.repeat(np.arange(4), [60, 120, 180, 240]))
     columns: Columns = {
         "group": [f"g{group}" for group in groups],
@@ -201,11 +203,20 @@ def test_a_table_without_text_is_ranked_by_its_fields() -> None:
         "contact_type": [f"queue {group}" for group in groups],
     }
     spec = spec_of(columns, (), ("group",), ("size",))
-    model, held = fit([(columns, 600)], spec, 0, SMALL)
+    model, held = fit([(columns, 600)], spec, 0, replace(SMALL, rounds=300))
     chance = model.probabilities({"group": ["g1", None], "size": [1.0, 2.0]}, 2)
     out = held["contact_type"]
     assert (out.probabilities.argmax(axis=1) == out.labels).mean() > 0.95
     assert chance["contact_type"].argmax(axis=1).tolist() == [1, 2]
+
+
+def test_levels_have_no_order_for_the_ranker(
+    desk: tuple[Spec, Columns, Columns, ClassicalModel], tmp_path: Path
+) -> None:
+    desk[3].save(tmp_path)
+    for head in HEADS:
+        trees = (tmp_path / f"{head}.ranker.txt").read_text("utf-8").splitlines()
+        assert any(line.startswith("num_cat=") and line != "num_cat=0" for line in trees)
 
 
 def test_a_table_without_labels_is_an_error() -> None:

@@ -16,6 +16,7 @@ from frontdesk.errors import BundleError, GateRefused
 from frontdesk.registry import Registry
 from frontdesk.storage import MANIFEST, Store, canonical_json
 from tests.bundles import TicketBundles
+from tests.s3_server import S3
 
 
 class Desk(NamedTuple):
@@ -35,10 +36,9 @@ def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def desk(ticket_bundles: TicketBundles, empty_registry: Path, tmp_path: Path) -> Desk:
-    store = Store(str(tmp_path / "store"))
-    for name, bundle in (("network", ticket_bundles.network), ("classical", ticket_bundles.classical)):
+def made_desk(root: str, bundles: TicketBundles, registry: Path) -> Desk:
+    store = Store(root)
+    for name, bundle in (("network", bundles.network), ("classical", bundles.classical)):
         manifest = Bundle.load(bundle).manifest
         with store.writing("fused", name) as folder:
             shutil.copytree(bundle, folder / "bundle")
@@ -46,8 +46,17 @@ def desk(ticket_bundles: TicketBundles, empty_registry: Path, tmp_path: Path) ->
             content |= {"parameters": {"seed": 0}, "history": [{"loss": 1.0}]}
             content |= {"metrics": {"test": {"reply": {"accuracy": 0.5}}}}
             (folder / MANIFEST).write_bytes(canonical_json(content))
-    shutil.copyfile(empty_registry, tmp_path / "mlflow.db")
-    return Desk(store, Registry(f"sqlite:///{tmp_path / 'mlflow.db'}"), "network", "classical")
+    return Desk(store, Registry(f"sqlite:///{registry}"), "network", "classical")
+
+
+@pytest.fixture
+def registry_file(empty_registry: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copyfile(empty_registry, tmp_path / "mlflow.db"))
+
+
+@pytest.fixture
+def desk(ticket_bundles: TicketBundles, registry_file: Path, tmp_path: Path) -> Desk:
+    return made_desk(str(tmp_path / "store"), ticket_bundles, registry_file)
 
 
 def run(desk: Desk, fused: str, **more):
@@ -119,6 +128,23 @@ def test_the_champion_itself_is_promoted_without_a_comparison(desk: Desk) -> Non
 def test_a_job_that_did_not_finish_is_named(desk: Desk) -> None:
     with pytest.raises(BundleError, match="not finished"):
         run(desk, "nothing")
+
+
+def test_a_store_in_s3_works_the_same(
+    s3: S3, ticket_bundles: TicketBundles, registry_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    desk = made_desk(s3.uri("desk"), ticket_bundles, registry_file)
+    first = run(desk, desk.classical)
+    second = run(desk, desk.network)
+    assert run(desk, desk.network) == second
+    assert second.bundle == s3.uri(f"desk/models/ticket/{second.model_id}")
+    assert current(desk.store, "ticket") == {"model_id": second.model_id, "uri": second.bundle, "version": 2}
+    assert Bundle.load(second.bundle).model_id == second.model_id != first.model_id
+    desk.store.remove("models", "ticket", second.model_id)
+    assert desk.store.manifest("models", "ticket", second.model_id) is None
+    assert run(desk, desk.network) == second
+    assert Bundle.load(second.bundle).model_id == second.model_id
 
 
 # --- approval
