@@ -24,7 +24,6 @@ KILLS = {
     "data_transfer": 0.05,
     "train": 1.0,
     "fuse": 1.0,
-    "gate": 0.5,
     "deploy": 1.0,
 }
 """Seconds into each job."""

@@ -21,7 +21,8 @@ README = (ROOT / "README.md").read_text("utf-8")
 
 def blocks(language: str) -> list[str]:
     """Return the README's code blocks of a language."""
-    return re.findall(rf"```{language}\n(.*?)```", README, re.S)
+    fences = README.split("```")[1::2]
+    return [fence.partition("\n")[2] for fence in fences if fence.partition("\n")[0] == language]
 
 
 def commands() -> list[list[str]]:
