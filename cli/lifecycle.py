@@ -17,8 +17,8 @@ from frontdesk.recipes import names
 if TYPE_CHECKING:
     from frontdesk.pipelines.local import RunResult
 
-DEMO_ROWS = 4_000
-_DEMO_PARAMETERS = ("epochs=6", "max_tokens=128")
+DEMO_ROWS = 3_000
+_DEMO_PARAMETERS = ("max_tokens=128",)
 
 
 def run(

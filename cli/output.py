@@ -42,18 +42,17 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
     counts = metrics["rows"]
     title = f"{metrics['recipe']}: {counts['train']:,} training rows, {counts['test']:,} test rows"
     table = Table(title=title, title_justify="left", title_style="bold")
+    table.add_column("head")
     table.add_column("model")
-    heads = list(metrics["test"])
-    for head in heads:
-        for name in ("accuracy", "macro-F1", "top 3"):
-            table.add_column(f"{head}\n{name}", justify="right")
+    for name in ("accuracy", "macro-F1", "top 3"):
+        table.add_column(name, justify="right")
     rows = {"this model": metrics["test"], **metrics["baselines"]}
-    for name, figures in rows.items():
-        cells = []
-        for head in heads:
+    for head in metrics["test"]:
+        for place, (name, figures) in enumerate(rows.items()):
             of = figures.get(head, {})
-            cells += [_share(of.get(key)) for key in ("accuracy", "macro_f1", "top3")]
-        table.add_row(name, *cells, style="bold" if name == "this model" else "")
+            cells = [_share(of.get(key)) for key in ("accuracy", "macro_f1", "top3")]
+            table.add_row("" if place else head, name, *cells, style="" if place else "bold")
+        table.add_section()
     return table
 
 

@@ -15,7 +15,7 @@ from frontdesk.bundle import Bundle
 from frontdesk.errors import UsageError
 from frontdesk.evaluation.outcomes import inputs_of
 from frontdesk.records import TicketColumns
-from frontdesk.snapshots import refusals_table
+from frontdesk.snapshots import refusal_rows
 from frontdesk.tables import Refusal, read_batches
 
 _ROWS = 1024
@@ -54,7 +54,7 @@ def score_table(bundle: Bundle, source: str, columns: TicketColumns, out: Path) 
     summary = {"model_id": bundle.model_id, "rows": rows, "refused": len(refused), "out": str(out)}
     if refused:
         path = out.with_name(f"{out.name}.refused.parquet")
-        pq.write_table(refusals_table(refused), path)
+        pq.write_table(pa.Table.from_batches([refusal_rows(refused)]), path)
         summary["refusals"] = str(path)
     return summary
 

@@ -11,7 +11,7 @@ import logging
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -189,9 +189,7 @@ class _Taking:
     def _refuse(self, refusals: list[Refusal], refused: Parts) -> None:
         if refusals:
             self.reasons.update(f"{one.field}: {one.reason}" if one.field else one.reason for one in refusals)
-            columns = [[getattr(one, name) for one in refusals] for name in REFUSED_SCHEMA.names]
-            arrays = [pa.array(column, field.type) for column, field in zip(columns, REFUSED_SCHEMA, strict=True)]
-            refused.add(pa.RecordBatch.from_arrays(arrays, schema=REFUSED_SCHEMA))
+            refused.add(refusal_rows(refusals))
 
     def _two(self, data: str, test: str, refused: Parts) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
         """Take the second table as the test set."""
@@ -288,6 +286,13 @@ class _Taking:
         if not len(times):
             return {"first": None, "last": None}
         return {"first": _iso(int(times.min())), "last": _iso(int(times.max()))}
+
+
+def refusal_rows(refusals: Sequence[Refusal]) -> pa.RecordBatch:
+    """Return refusals as rows of `REFUSED_SCHEMA`."""
+    columns = [[getattr(one, name) for one in refusals] for name in REFUSED_SCHEMA.names]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, REFUSED_SCHEMA, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=REFUSED_SCHEMA)
 
 
 def _iso(microseconds: int) -> str:

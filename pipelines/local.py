@@ -107,13 +107,21 @@ def run_lifecycle(
 def _run(recipe: str, arguments: dict[str, str], root: Path, log: Path) -> Mapping[str, Any]:
     """Run the pipeline under an empty root and return its outputs."""
     shutil.rmtree(root, ignore_errors=True)
-    root.mkdir()
+    # Temporary files of the steps, and of KFP, which removes none, go with the next run however this one ends.
+    temporary = root / "tmp"
+    temporary.mkdir(parents=True)
     failure = root / "error.json"
+    environment = {
+        "FRONTDESK_PROGRESS": "lines",
+        ERROR_FILE: str(failure),
+        "TMPDIR": str(temporary),
+        "DO_NOT_TRACK": "1",
+    }
     with (
         log.open("w", encoding="utf-8") as file,
         Board() as board,
         redirect_stdout(Splitter(board, file)),
-        _environment({"FRONTDESK_PROGRESS": "lines", ERROR_FILE: str(failure), "DO_NOT_TRACK": "1"}),
+        _environment(environment),
         warnings.catch_warnings(),
     ):
         # KFP warns of settings that its local runner ignores. Its logs go to standard output, so to the run's log.
@@ -123,7 +131,8 @@ def _run(recipe: str, arguments: dict[str, str], root: Path, log: Path) -> Mappi
         from frontdesk.pipelines.lifecycle import build
 
         # No cache of KFP's: the store finds finished work by its content, also after the code has changed.
-        local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root))
+        runner = local.SubprocessRunner(use_venv=False)
+        local.init(runner, pipeline_root=str(root), workspace_root=str(temporary / "workspace"))
         try:
             return build(recipe)(**arguments).outputs
         except RuntimeError as error:  # the runner's own words for "a step ended with an error"

@@ -13,7 +13,7 @@ from frontdesk.records import DEFAULT_TICKET_COLUMNS
 from frontdesk.ticket.recipe import TicketParameters
 
 ROWS = 600
-SMALL = {"epochs": 3, "embedding": 16, "filters": 16, "hidden": 32, "max_tokens": 48, "split": "random"}
+SMALL = {"epochs": 10, "embedding": 16, "filters": 16, "hidden": 32, "max_tokens": 48, "split": "random"}
 SMALL |= {"max_words": 300, "max_phrases": 300}
 """Enough to beat the majority label on simulated tickets, in seconds."""
 
