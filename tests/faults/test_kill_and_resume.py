@@ -22,8 +22,8 @@ KILLS = {
     "etl": 0.1,
     "spark_preprocess": 4.0,
     "data_transfer": 0.05,
-    "train": 1.0,
-    "fuse": 1.0,
+    "train": 4.0,
+    "fuse": 4.0,
     "deploy": 1.0,
 }
 """Seconds into each job."""
