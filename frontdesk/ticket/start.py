@@ -75,4 +75,5 @@ def _mean_texts(network: TicketNetwork, data: TensorSet, rows: np.ndarray, label
         sums.view(-1).index_add_(0, feature * count + label, weight)
     share = (torch.bincount(labels, minlength=count) / max(len(labels), 1)).to(device)
     means: Tensor = sums - sums.sum(1, keepdim=True) * share
-    return means / means.norm(dim=0).clamp(min=1e-9)
+    unit: Tensor = means / means.norm(dim=0).clamp(min=1e-9)
+    return unit
