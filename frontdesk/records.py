@@ -10,8 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from frontdesk.errors import BadColumns, UnreadableFile
 
-Kind = Literal["text", "categorical", "numeric"]
-
 RESERVED = ("id", "created_at", "contact_type", "reply", "row")
 """Names that a snapshot uses itself; no input column may take one of them."""
 

@@ -6,7 +6,7 @@ Ids: 0 is padding, 1 a word outside the vocabulary, words start at 2. Category 0
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -123,11 +123,6 @@ class Spec:
         for name in ("categorical", "labels", "label_counts"):
             values[name] = {key: tuple(items) for key, items in content[name].items()}
         return cls(**values)
-
-    def without_heads(self, *heads: str) -> Spec:
-        """Return the spec without some heads."""
-        keep = {head: labels for head, labels in self.labels.items() if head not in heads}
-        return replace(self, labels=keep, label_counts={head: self.label_counts[head] for head in keep})
 
 
 def inverse_document_frequency(documents: int, counts: tuple[int, ...]) -> np.ndarray:

@@ -186,7 +186,8 @@ def gate(*, fused: str, champion: str | None, store: str) -> dict[str, Any]:
             except (BundleError, UnreadableFile) as error:  # a release that cannot load it cannot serve it either
                 reasons = [f"The champion cannot be loaded, so nothing was compared with it: {error.message}."]
             else:
-                measured = evaluate_rows(opened, snapshot_rows(place, candidate["data"]["snapshot"]), theirs)
+                rows = snapshot_rows(place, candidate["data"]["snapshot"])
+                measured = evaluate_rows(opened, rows, theirs, with_report=False)
         verdict = compare(candidate, ours, measured, theirs / PREDICTIONS if measured else None)
     return {"decision": verdict.decision, "reasons": reasons + verdict.reasons}
 
