@@ -20,7 +20,7 @@ WORDS = {
     "Karten": "karte pin geldautomat sperre kreditkarte limit ersatzkarte chip",
     "Depot": "depot aktie fonds order dividende kurs wertpapier handel",
 }
-FILLER = "guten tag ich habe eine frage bitte um antwort danke mit gruss wann kann das sein heute gestern".split()
+FILLER = ["guten", "tag", "ich", "habe", "eine", "frage", "bitte", "um", "antwort", "danke", "mit", "gruss", "wann", "kann", "das", "sein", "heute", "gestern"]
 
 
 def made_mails(rows: int, seed: int = 0) -> tuple[dict[str, list[Any]], dict[str, list[str | None]]]:
@@ -60,7 +60,9 @@ def put_mails(
         recipe="email",
         text=tuple(name for name in ("subject", "body") if name in columns),
         categorical={
-            name: tuple(sorted({value for value in columns[name] if value})) for name in columns if name.startswith("cust")
+            name: tuple(sorted({value for value in columns[name] if value}))
+            for name in columns
+            if name.startswith("cust")
         },
         numeric={},
         vocabulary=tuple(vocabulary),
@@ -76,7 +78,9 @@ def put_mails(
     )
     spec = replace(spec)
     if tokenizer is None:
-        texts = [" ".join(str(field[row]) for name in spec.text if (field := columns[name])[row]) for row in range(rows)]
+        texts = [
+            " ".join(str(field[row]) for name in spec.text if (field := columns[name])[row]) for row in range(rows)
+        ]
         tokenizer = fit_tokenizer(texts, size)
     encoder = EmailEncoder(spec, tokenizer)
     arrays = encoder.encode(columns, rows)

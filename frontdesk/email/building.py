@@ -12,7 +12,6 @@ from frontdesk.email.recipe import EmailParameters
 from frontdesk.errors import BundleError
 
 
-
 class Separate(nn.Module):
     """One network per head, nothing shared: the single-task models, trained side by side.
 

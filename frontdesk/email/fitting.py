@@ -128,7 +128,9 @@ class Fitting:
         self.optimiser.zero_grad(set_to_none=True)
         categories = batch.categories
         if self.parameters.category_dropout and categories.shape[1]:
-            categories = categories * (torch.rand_like(categories, dtype=torch.float32) >= self.parameters.category_dropout)
+            categories = categories * (
+                torch.rand_like(categories, dtype=torch.float32) >= self.parameters.category_dropout
+            )
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             logits = self.network(batch.ids, categories, batch.numbers)
         loss = self._loss(logits, batch.labels)
@@ -179,7 +181,14 @@ class Fitting:
         tokens = float(self.lengths[self.rows].mean())
         achieved = self.network.operations(tokens) * _BACKWARD * rate  # type: ignore[operator]
         peak = peak_operations(self.device, torch.bfloat16 if self.bfloat16 else torch.float32)
-        event(_log, "epoch", run=self.name, samples_per_second=round(rate), share_of_peak=round(achieved / peak, 4), **line)
+        event(
+            _log,
+            "epoch",
+            run=self.name,
+            samples_per_second=round(rate),
+            share_of_peak=round(achieved / peak, 4),
+            **line,
+        )
 
     def _save(self) -> None:
         tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}

@@ -48,9 +48,7 @@ def fit_tokenizer(texts: Iterable[str], size: int = 6_000) -> bytes:
             pre_tokenizers.Digits(individual_digits=True),
         ]
     )
-    trainer = trainers.BpeTrainer(
-        vocab_size=size, special_tokens=[UNKNOWN_PIECE], min_frequency=2, show_progress=False
-    )
+    trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=[UNKNOWN_PIECE], min_frequency=2, show_progress=False)
     tokenizer.train_from_iterator(texts, trainer)
     return _canonical(tokenizer)
 

@@ -151,7 +151,7 @@ class _Run:
             rows = self.rows if len(self.parts) > 1 else np.setdiff1d(self.rows, held_out)
             self._save_linear(folder, rows)
         save_combination(folder, fitted)
-        write_config(folder, self.network, self.spec, self.parameters.model_dump(mode="json"))
+        write_config(folder, self.network, self.spec, _portable(self.parameters))
         validation = {f"{head}.probabilities": found for head, found in held_out_answers.items()}
         validation |= {f"{head}.labels": values[values >= 0].astype(np.int32) for head, values in labels.items()}
         save_arrays(validation, folder / VALIDATION)
@@ -209,6 +209,14 @@ class _Run:
             np.concatenate([one.bias for one in fitted]),
         )
         GramPath(self.grams, side_by_side, self.directions).save(folder)
+
+
+def _portable(parameters: EmailParameters) -> dict[str, Any]:
+    """Return the parameters without a folder of this machine."""
+    values = parameters.model_dump(mode="json")
+    if Path(parameters.encoder_name).is_dir():
+        values["encoder_name"] = Path(parameters.encoder_name).resolve().name
+    return values
 
 
 def _unpadded(row: np.ndarray) -> list[int]:

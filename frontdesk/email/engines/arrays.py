@@ -30,7 +30,10 @@ class ArrayRuntime:
                     weights[f"{prefix}hidden.bias"],
                     [weights[f"{prefix}categories.{field}.weight"] for field in range(fields)],
                     {
-                        head: (weights[f"{prefix}outputs.{head}.weight"].T.copy(), weights[f"{prefix}outputs.{head}.bias"])
+                        head: (
+                            weights[f"{prefix}outputs.{head}.weight"].T.copy(),
+                            weights[f"{prefix}outputs.{head}.bias"],
+                        )
                         for head in members
                     },
                 )

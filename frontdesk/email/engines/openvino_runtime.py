@@ -37,7 +37,9 @@ class OpenVinoRuntime:
         try:
             self._model = core.compile_model(str(folder / MODEL), "CPU", settings_of_plugin)
         except RuntimeError as error:
-            raise BundleError("OpenVINO does not take the graph", where=MODEL, remedy="Make the bundle again") from error
+            raise BundleError(
+                "OpenVINO does not take the graph", where=MODEL, remedy="Make the bundle again"
+            ) from error
         self._heads = list(network["heads"])
         self._inputs = [given.get_any_name() for given in self._model.inputs]
         self._requests = threading.local()
