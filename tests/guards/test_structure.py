@@ -118,7 +118,8 @@ def test_the_serving_path_loads_no_training_library() -> None:
     probe = (
         "import sys, frontdesk.bundle, frontdesk.serving.server, frontdesk.email.engines.engine; "
         "import frontdesk.email.engines.arrays, frontdesk.email.engines.onnx_runtime; "
-        "print([m for m in ('torch', 'transformers', 'pyspark', 'kfp', 'mlflow', 'sklearn', 'matplotlib') if m in sys.modules])"
+        "kept = 'torch', 'transformers', 'pyspark', 'kfp', 'mlflow', 'sklearn', 'matplotlib'; "
+        "print([m for m in kept if m in sys.modules])"
     )
     python = ROOT / ".venv/bin/python"
     out = subprocess.run([python, "-c", probe], capture_output=True, text=True, check=True, cwd=ROOT)
