@@ -30,17 +30,13 @@ class HubNetwork(nn.Module):
         dropout: before the decoders, in training.
     """
 
-    def __init__(
-        self, encoder: nn.Module, levels: tuple[int, ...], heads: dict[str, int], *, dropout: float = 0.0
-    ) -> None:
+    def __init__(self, encoder: Any, levels: tuple[int, ...], heads: dict[str, int], *, dropout: float = 0.0) -> None:
         super().__init__()
         self.encoder, self.dropout = encoder, dropout
-        width = encoder.config.hidden_size  # type: ignore[union-attr]
-        self.hidden = nn.Linear(width, width)  # type: ignore[arg-type]
-        self.categories = nn.ModuleList(nn.Embedding(count, width) for count in levels)  # type: ignore[arg-type]
-        self.outputs = nn.ModuleDict(
-            {head: nn.Linear(width, labels) for head, labels in heads.items()}  # type: ignore[arg-type]
-        )
+        width = encoder.config.hidden_size
+        self.hidden = nn.Linear(width, width)
+        self.categories = nn.ModuleList(nn.Embedding(count, width) for count in levels)
+        self.outputs = nn.ModuleDict({head: nn.Linear(width, labels) for head, labels in heads.items()})
         for module in (self.hidden, *self.outputs.values()):
             nn.init.normal_(module.weight, 0.0, 0.02)  # type: ignore[arg-type]
             nn.init.zeros_(module.bias)  # type: ignore[arg-type]
@@ -59,32 +55,30 @@ class HubNetwork(nn.Module):
 
     def operations(self, tokens: float) -> float:
         """Floating-point operations of one row's forward pass at a mean number of tokens, without attention's own."""
-        return 2 * tokens * sum(weight.numel() for weight in self.encoder.parameters() if weight.dim() == 2)
+        return 2.0 * tokens * float(sum(w.numel() for w in self.encoder.parameters() if w.dim() == 2))
 
 
-def pretrained(name: str) -> nn.Module:
+def pretrained(name: str) -> Any:
     """Load an encoder by its name on the hub, or from a local folder, in float32.
 
     Raises:
         UsageError: it is not here and the hub does not answer, or it is no encoder.
     """
     try:
-        model: nn.Module = AutoModel.from_pretrained(name, dtype=torch.float32, attn_implementation="sdpa")
+        return AutoModel.from_pretrained(name, dtype=torch.float32, attn_implementation="sdpa")
     except (OSError, ValueError) as error:
         remedy = "Name a local folder with config.json and model.safetensors, or connect to the hub"
         raise UsageError("the encoder cannot be loaded", where=name, remedy=remedy) from error
-    return model
 
 
-def described(encoder: nn.Module) -> dict[str, Any]:
+def described(encoder: Any) -> dict[str, Any]:
     """Return the encoder's configuration as plain values, without the place that it came from."""
-    content: dict[str, Any] = json.loads(encoder.config.to_json_string(use_diff=False))  # type: ignore[union-attr]
+    content: dict[str, Any] = json.loads(encoder.config.to_json_string(use_diff=False))
     content.pop("_name_or_path", None)
     return content
 
 
-def rebuilt(content: dict[str, Any]) -> nn.Module:
+def rebuilt(content: dict[str, Any]) -> Any:
     """Return an encoder of a configuration, its weights not yet loaded."""
     config: PretrainedConfig = AutoConfig.for_model(**content)
-    model: nn.Module = AutoModel.from_config(config, attn_implementation="sdpa")
-    return model
+    return AutoModel.from_config(config, attn_implementation="sdpa")  # type: ignore[no-untyped-call]

@@ -9,6 +9,8 @@ Shapes: N rows, D latent directions, C categorical fields, H hidden, K labels.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -47,4 +49,5 @@ class SubwordNetwork(nn.Module):
 
     def operations(self, tokens: float) -> float:
         """Floating-point operations of one row's forward pass, whatever its length."""
-        return 2.0 * sum(layer.weight.numel() for layer in (self.hidden, *self.outputs.values()))  # type: ignore[union-attr, operator, misc]
+        layers: list[Any] = [self.hidden, *self.outputs.values()]
+        return 2.0 * float(sum(layer.weight.numel() for layer in layers))
