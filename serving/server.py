@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 from frontdesk.bundle import Bundle, parse_manifest
 from frontdesk.errors import BundleError, FrontdeskError, UnreadableFile, UsageError
-from frontdesk.logs import JsonFormatter, configure, event
+from frontdesk.logs import JsonFormatter, StandardError, configure, event
 from frontdesk.serving.data_plane import BundleDataPlane, ShutRepository
 from frontdesk.serving.grpc_server import BundleGRPCServer
 from frontdesk.serving.model import BundleModel, Limits
@@ -100,7 +100,7 @@ def served_names(bundles: Sequence[str]) -> dict[str, str]:
 def configure_logs(level: str) -> None:
     """Send the logs of this library, the SDK and uvicorn to standard error as JSON lines; the others' only warnings."""
     configure(level)
-    handler = logging.StreamHandler()
+    handler = StandardError()
     handler.setFormatter(JsonFormatter())
     for name in ("kserve", "kserve.trace", "uvicorn", "uvicorn.error"):
         logger = logging.getLogger(name)
