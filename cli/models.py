@@ -14,13 +14,13 @@ from frontdesk.errors import BadColumns
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from frontdesk.bundle import Bundle
+    from frontdesk.bundle.labels import LabelBundle
     from frontdesk.records import TicketColumns
 
 _BundleArgument = typer.Argument(..., metavar="BUNDLE", help="Folder or s3:// address of a bundle.")
 
 
-def _columns_of(bundle: Bundle, path: str | None) -> TicketColumns:
+def _columns_of(bundle: LabelBundle, path: str | None) -> TicketColumns:
     """Return the mapping to read a table by: the given one, or the one that the bundle was trained through."""
     from frontdesk.records import load_columns, parse_columns
 
@@ -43,11 +43,11 @@ def evaluate(
     as_json: bool = Json,
 ) -> None:
     """Evaluate a bundle on a table."""
-    from frontdesk.bundle import Bundle
+    from frontdesk.bundle.labels import LabelBundle
     from frontdesk.evaluation.evaluate import TestRows, evaluate_rows
     from frontdesk.tables import read_batches
 
-    model = Bundle.load(bundle)
+    model = LabelBundle.load(bundle)
     mapping = _columns_of(model, columns)
     if not mapping.heads:
         raise BadColumns("the mapping names no label column", where=columns or "spec.json")
@@ -76,10 +76,10 @@ def predict(
     as_json: bool = Json,
 ) -> None:
     """Predict every row of a table. Rows that cannot be read go to OUT's name + .refused.parquet."""
-    from frontdesk.bundle import Bundle
+    from frontdesk.bundle.labels import LabelBundle
     from frontdesk.scoring import score_table
 
-    model = Bundle.load(bundle)
+    model = LabelBundle.load(bundle)
     summary = score_table(model, source, _columns_of(model, columns), out)
     if as_json:
         print_json(summary)

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.numpy import load_file
 
-from frontdesk.bundle import ModelKind, save_bundle
+from frontdesk.bundle import save_bundle
 from frontdesk.card import model_card
 from frontdesk.decisions import learn_policy
 from frontdesk.engines import ENGINES, ORDER
@@ -113,7 +113,7 @@ def _draft(
     spec: Spec,
     snapshot_id: str,
     target: Path,
-    kind: ModelKind,
+    kind: str,
     files: Mapping[str, Path | bytes],
     reference: Model,
 ) -> Path:
@@ -129,9 +129,9 @@ def _draft(
         recipe=NAME,
         model_kind=kind,
         files=files,
-        spec=spec,
-        policy=policy,
-        taxonomy=taxonomy,
+        spec=spec.to_json(),
+        policy=policy.to_json(),
+        taxonomy=taxonomy.to_json(),
         metrics=metrics,
         golden=golden,
         card=model_card(recipe=NAME, model_kind=kind, snapshot=snapshot_id, spec=spec, policy=policy, metrics=metrics),

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from frontdesk import progress
-from frontdesk.bundle import Bundle
+from frontdesk.bundle.labels import LabelBundle
 from frontdesk.evaluation import METRICS, PICTURES, PREDICTIONS, sections
 from frontdesk.evaluation.baselines import tfidf_svc
 from frontdesk.evaluation.maps import maps
@@ -83,11 +83,11 @@ def _refusals(store: Store, snapshot_id: str) -> list[dict[str, Any]]:
 
 
 def evaluate(
-    bundle: Bundle,
+    bundle: LabelBundle,
     store: Store,
     snapshot_id: str,
     *,
-    v1: Bundle | None,
+    v1: LabelBundle | None,
     parameters: TicketParameters,
     out: Path,
     network: Path | None = None,
@@ -117,7 +117,7 @@ def evaluate(
 
 
 def evaluate_rows(
-    bundle: Bundle, test: TestRows, out: Path, *, seed: int = 0, with_report: bool = True
+    bundle: LabelBundle, test: TestRows, out: Path, *, seed: int = 0, with_report: bool = True
 ) -> dict[str, Any]:
     """Evaluate a bundle on any rows: a champion on a candidate's snapshot, or a bundle on a new table.
 
@@ -138,7 +138,7 @@ def evaluate_rows(
 class _Evaluation:
     """The candidate's answers on the test rows, and what is compared with them."""
 
-    def __init__(self, bundle: Bundle, test: TestRows, *, network: Path | None, seed: int, others: int) -> None:
+    def __init__(self, bundle: LabelBundle, test: TestRows, *, network: Path | None, seed: int, others: int) -> None:
         """Predict the rows; ``others`` bundles will follow (for the progress)."""
         self.bundle, self.test, self.network, self.seed = bundle, test, network, seed
         self._steps, self._done = (1 + others) * test.rows["test"] + 1, 0
@@ -159,7 +159,7 @@ class _Evaluation:
         }
         self.add_baseline("majority", constant)
 
-    def _measure(self, bundle: Bundle, **options: Any) -> dict[str, Outcome]:
+    def _measure(self, bundle: LabelBundle, **options: Any) -> dict[str, Outcome]:
         before = self._done
 
         def tell(rows: int) -> None:
@@ -178,7 +178,7 @@ class _Evaluation:
                 right = outcome.truth == tops[head][:, 0]
                 self.comparison[name][head] = sections.comparison(outcome, right, self.seed)
 
-    def add_bundle(self, name: str, other: Bundle) -> None:
+    def add_bundle(self, name: str, other: LabelBundle) -> None:
         """Compare with another bundle on the same rows; its catalogue may be another."""
         found = self._measure(other)
         self.add_baseline(

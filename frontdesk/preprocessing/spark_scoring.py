@@ -28,7 +28,7 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
-from frontdesk.bundle import Bundle
+from frontdesk.bundle.labels import LabelBundle
 from frontdesk.errors import BadColumns, BundleError, UsageError
 from frontdesk.logs import event
 from frontdesk.preprocessing.spark_session import is_local, map_batches, read_folder, session, sink_of, write_folder
@@ -73,7 +73,7 @@ def score(bundle_path: str, source: str, target: str, columns: TicketColumns | N
         BundleError: the bundle is incomplete or altered.
         MissingTool: there is no Java.
     """
-    bundle = Bundle.load(bundle_path, engine=_ENGINE)
+    bundle = LabelBundle.load(bundle_path, engine=_ENGINE)
     mapping = columns or parse_columns(bundle.spec.columns, where=bundle_path)
     address = target.rstrip("/") if target.startswith("s3://") else str(Path(target).absolute())
     root, _, name = address.rpartition("/")
@@ -157,7 +157,7 @@ class BundleTransformer(Transformer, DefaultParamsReadable, DefaultParamsWritabl
     def _transform(self, dataset: DataFrame) -> DataFrame:
         """Add the columns. Raises `BadColumns` for a column of the wrong type, or one that is there already."""
         path: str = self.getOrDefault(self.bundle)
-        bundle = Bundle.load(path, engine=_ENGINE)
+        bundle = LabelBundle.load(path, engine=_ENGINE)
         _check(dataset.schema, bundle.spec)
         fields = _prediction_fields(bundle.spec)
         return map_batches(dataset, _predict(path, bundle.model_id), StructType([*dataset.schema.fields, *fields]))
@@ -192,9 +192,9 @@ def _check(schema: StructType, spec: Spec) -> None:
 
 
 @functools.lru_cache(maxsize=2)
-def _loaded(path: str, model_id: str) -> Bundle:
+def _loaded(path: str, model_id: str) -> LabelBundle:
     """Return the bundle of this worker process; another one at the same place is refused."""
-    bundle = Bundle.load(path, engine=_ENGINE)
+    bundle = LabelBundle.load(path, engine=_ENGINE)
     if bundle.model_id != model_id:
         raise BundleError(f"the bundle is {bundle.model_id}, the run began with {model_id}", where=path)
     return bundle

@@ -21,7 +21,7 @@ from frontdesk.storage import MANIFEST, Store, canonical_json, describe, work_ke
 from frontdesk.ticket.recipe import NAME, TicketParameters, parameters_of
 
 if TYPE_CHECKING:
-    from frontdesk.bundle import Bundle
+    from frontdesk.bundle.labels import LabelBundle
 
 FORMAT = 1
 
@@ -101,7 +101,7 @@ def fuse(*, snapshot: str, tensors: Path, trained: str, parameters: str, store: 
         The manifest of ("fused", id): ``bundle/``, ``bundle-v1/``, ``metrics.json``, ``predictions.parquet`` and
         ``report.html``.
     """
-    from frontdesk.bundle import Bundle
+    from frontdesk.bundle.labels import LabelBundle
     from frontdesk.evaluation.evaluate import evaluate
     from frontdesk.fusion import fuse as fuse_models
 
@@ -127,12 +127,12 @@ def fuse(*, snapshot: str, tensors: Path, trained: str, parameters: str, store: 
             work=folder,
             spark=True,
         )
-        candidate = Bundle.load(bundle)
+        candidate = LabelBundle.load(bundle)
         metrics = evaluate(
             candidate,
             place,
             snapshot,
-            v1=Bundle.load(bundle_v1),
+            v1=LabelBundle.load(bundle_v1),
             parameters=chosen,
             out=folder / "evaluation",
             network=models / "network",
@@ -169,7 +169,7 @@ def gate(*, fused: str, champion: str | None, store: str) -> dict[str, Any]:
     Returns:
         ``{"decision": "promote" | "hold", "reasons": [words, ...]}``.
     """
-    from frontdesk.bundle import Bundle
+    from frontdesk.bundle.labels import LabelBundle
     from frontdesk.evaluation import METRICS, PREDICTIONS
     from frontdesk.evaluation.evaluate import evaluate_rows, snapshot_rows
     from frontdesk.evaluation.gate import gate as compare
@@ -182,7 +182,7 @@ def gate(*, fused: str, champion: str | None, store: str) -> dict[str, Any]:
         ours.write_bytes(place.read_bytes("fused", fused, PREDICTIONS))
         if champion is not None:
             try:
-                opened = Bundle.load(champion)
+                opened = LabelBundle.load(champion)
             except (BundleError, UnreadableFile) as error:  # a release that cannot load it cannot serve it either
                 reasons = [f"The champion cannot be loaded, so nothing was compared with it: {error.message}."]
             else:
@@ -200,7 +200,7 @@ def _parameters(text: str) -> TicketParameters:
     return parameters_of(orjson.loads(text))
 
 
-def _describe_in_bundle(folder: Path, bundle: Bundle, metrics: dict[str, Any]) -> None:
+def _describe_in_bundle(folder: Path, bundle: LabelBundle, metrics: dict[str, Any]) -> None:
     """Put the evaluation's results into the bundle."""
     from frontdesk.bundle import update_bundle
     from frontdesk.card import model_card
