@@ -40,7 +40,7 @@ def readiness(
     from frontdesk.records import load_columns
 
     check_recipe(recipe)
-    report = examine(recipe, data, load_columns(columns))
+    report = examine(recipe, data, load_columns(columns, recipe))
     if as_json:
         print_json(report.to_json())
     else:

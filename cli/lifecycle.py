@@ -38,7 +38,7 @@ def run(
     check_recipe(recipe)
     began = time.monotonic()
     result = run_lifecycle(
-        recipe, data=data, test=test, columns=load_columns(columns), parameters=parse_parameters(sets), out=out
+        recipe, data=data, test=test, columns=load_columns(columns, recipe), parameters=parse_parameters(sets), out=out
     )
     _tell(result, out, time.monotonic() - began, as_json)
     if result.decision != "promote":

@@ -15,16 +15,20 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from frontdesk.bundle.labels import LabelBundle
-    from frontdesk.records import TicketColumns
+    from frontdesk.records import Columns
 
 _BundleArgument = typer.Argument(..., metavar="BUNDLE", help="Folder or s3:// address of a bundle.")
 
 
-def _columns_of(bundle: LabelBundle, path: str | None) -> TicketColumns:
+def _columns_of(bundle: LabelBundle, path: str | None) -> Columns:
     """Return the mapping to read a table by: the given one, or the one that the bundle was trained through."""
     from frontdesk.records import load_columns, parse_columns
 
-    columns = load_columns(path) if path is not None else parse_columns(bundle.spec.columns, where="spec.json")
+    columns: Columns
+    if path is not None:
+        columns = load_columns(path, bundle.spec.recipe)
+    else:
+        columns = parse_columns(bundle.spec.columns, where="spec.json", recipe=bundle.spec.recipe)
     missing = [name for name in bundle.spec.fields if name not in columns.roles]
     if missing:
         raise BadColumns(

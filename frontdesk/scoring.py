@@ -14,14 +14,14 @@ import pyarrow.parquet as pq
 from frontdesk.bundle.labels import LabelBundle
 from frontdesk.errors import UsageError
 from frontdesk.evaluation.outcomes import inputs_of
-from frontdesk.records import TicketColumns
+from frontdesk.records import Columns
 from frontdesk.snapshots import refusal_rows
 from frontdesk.tables import Refusal, read_batches
 
 _ROWS = 1024
 
 
-def score_table(bundle: LabelBundle, source: str, columns: TicketColumns, out: Path) -> dict[str, Any]:
+def score_table(bundle: LabelBundle, source: str, columns: Columns, out: Path) -> dict[str, Any]:
     """Predict every row of a table.
 
     Args:

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from frontdesk import cells
 from frontdesk.errors import BadColumns, EmptyTable, StorageError, UnreadableFile
-from frontdesk.records import TicketColumns
+from frontdesk.records import Columns
 from frontdesk.storage import reading
 
 BATCH_ROWS = 8192
@@ -63,7 +63,7 @@ class Batch:
     share: float
 
 
-def schema_of(columns: TicketColumns) -> pa.Schema:
+def schema_of(columns: Columns) -> pa.Schema:
     """Return the schema of rows: the mapping's roles and inputs, and `row`, the row's number in the file from 0."""
     fields = [pa.field("id", pa.string(), nullable=False)]
     if columns.created_at is not None:
@@ -75,7 +75,7 @@ def schema_of(columns: TicketColumns) -> pa.Schema:
 
 
 def read_batches(
-    uri: str, columns: TicketColumns, *, batch_rows: int = BATCH_ROWS, labels_optional: bool = False
+    uri: str, columns: Columns, *, batch_rows: int = BATCH_ROWS, labels_optional: bool = False
 ) -> Iterator[Batch]:
     """Read a table in batches.
 
@@ -96,7 +96,7 @@ def read_batches(
         raise UnreadableFile(
             "the table's type is not known by its ending", where=uri, remedy="Use .csv, .tsv, .parquet or .jsonl"
         )
-    optional = frozenset(columns.heads.values()) - set(columns.inputs) if labels_optional else frozenset()
+    optional = frozenset(columns.heads.values()) if labels_optional else frozenset()
     wanted = _Wanted(uri, tuple(dict.fromkeys(columns.roles.values())), optional)
     converter = _Converter(columns, uri.rpartition("/")[2])
     try:
@@ -162,7 +162,7 @@ class _Raw:
 class _Converter:
     """Converts raw batches to the schema of rows, and counts rows."""
 
-    def __init__(self, columns: TicketColumns, name: str) -> None:
+    def __init__(self, columns: Columns, name: str) -> None:
         self.columns = columns
         self.name = name
         self.seen = 0

@@ -31,7 +31,7 @@ from frontdesk.preprocessing.spark_session import map_batches, quoted, read_fold
 from frontdesk.preprocessing.spark_source import shards
 from frontdesk.preprocessing.spec import CREATED_AT, FIRST_WORD, Number, Spec
 from frontdesk.progress import report
-from frontdesk.records import TicketColumns
+from frontdesk.records import Columns, parse_columns
 from frontdesk.storage import MANIFEST, Store, canonical_json, filesystem, work_key
 from frontdesk.tensors import SPLITS, TENSORS_FORMAT, pack, packed_ids
 from frontdesk.text.cleaning import clean_fields
@@ -112,7 +112,7 @@ def preprocess(store: Store, snapshot_id: str, parameters: TicketParameters) -> 
 def _fit_and_apply(
     spark: SparkSession, source: str, target: str, snapshot: dict[str, Any], parameters: TicketParameters
 ) -> Spec:
-    columns = TicketColumns.model_validate(snapshot["columns"])
+    columns = parse_columns(snapshot["columns"], where="snapshot", recipe=snapshot["recipe"])
     heads = tuple(columns.heads)
     inputs = [*columns.inputs, *([CREATED_AT] if columns.created_at else [])]
     train = read_folder(spark, f"{source}/train", [*inputs, *heads, "row"])
@@ -135,6 +135,7 @@ def _fit_and_apply(
         labels={head: tuple(label for label, _ in sorted(found)) for head, found in labels.items()},
         label_counts={head: tuple(count for _, count in sorted(found)) for head, found in labels.items()},
         separator=columns.separator,
+        trees=columns.trees,
         max_tokens=parameters.max_tokens,
         columns=columns.model_dump(mode="json"),
     )
@@ -170,7 +171,7 @@ Counts = list[tuple[str, int]]
 
 
 def _fit_counts(
-    train: DataFrame, columns: TicketColumns, parameters: TicketParameters
+    train: DataFrame, columns: Columns, parameters: TicketParameters
 ) -> tuple[Counts, dict[str, Counts], dict[str, Counts]]:
     """Return words by document frequency, levels by frequency, and every label, with counts; ties by the text."""
     heads = tuple(columns.heads)
@@ -240,7 +241,7 @@ def _counts_batch(kind: int, counts: Counter[str]) -> pa.RecordBatch:
 # --- numbers
 
 
-def _fit_numbers(train: DataFrame, columns: TicketColumns, rows: int) -> dict[str, Number]:
+def _fit_numbers(train: DataFrame, columns: Columns, rows: int) -> dict[str, Number]:
     """Return the fitted numeric fields; `created_at` last, where it is an input and has a value.
 
     The JVM counts the distinct values of each field and sorts them; order statistics and sums follow from that exactly.

@@ -33,7 +33,7 @@ from frontdesk.errors import BadColumns, BundleError, UsageError
 from frontdesk.logs import event
 from frontdesk.preprocessing.spark_session import is_local, map_batches, read_folder, session, sink_of, write_folder
 from frontdesk.preprocessing.spec import CREATED_AT, Spec
-from frontdesk.records import Prediction, TicketColumns, parse_columns
+from frontdesk.records import Columns, Prediction, parse_columns
 from frontdesk.storage import MANIFEST, Store, canonical_json, filesystem
 from frontdesk.tables import read_batches, schema_of
 
@@ -51,7 +51,7 @@ _TIMES = (TimestampType, TimestampNTZType, DateType, NumericType)
 Batches = Iterator[pa.RecordBatch]
 
 
-def score(bundle_path: str, source: str, target: str, columns: TicketColumns | None = None) -> dict[str, Any]:
+def score(bundle_path: str, source: str, target: str, columns: Columns | None = None) -> dict[str, Any]:
     """Score a table with a bundle inside Spark.
 
     The table is read as for training (`frontdesk.tables`), so a wrong cell refuses its row and not the run.
@@ -74,7 +74,7 @@ def score(bundle_path: str, source: str, target: str, columns: TicketColumns | N
         MissingTool: there is no Java.
     """
     bundle = LabelBundle.load(bundle_path, engine=_ENGINE)
-    mapping = columns or parse_columns(bundle.spec.columns, where=bundle_path)
+    mapping = columns or parse_columns(bundle.spec.columns, where=bundle_path, recipe=bundle.spec.recipe)
     address = target.rstrip("/") if target.startswith("s3://") else str(Path(target).absolute())
     root, _, name = address.rpartition("/")
     store = Store(root)
@@ -120,7 +120,7 @@ def _rows_folder(master: str, target: str) -> Iterator[str]:
         files.delete_dir(path)
 
 
-def _canonical_rows(source: str, columns: TicketColumns, folder: str) -> tuple[int, pa.Table]:
+def _canonical_rows(source: str, columns: Columns, folder: str) -> tuple[int, pa.Table]:
     """Write a table's rows as Parquet; return how many, and the refused ones."""
     rows = 0
     refused: list[dict[str, Any]] = []
