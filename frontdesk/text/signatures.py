@@ -114,7 +114,7 @@ def _is_prose(line: str) -> bool:
     words = len(line.split())
     if len(line) > _LONGEST or words > 2 * _PROSE_WORDS:
         return True
-    return (words > _PROSE_WORDS or (words > 3 and _SENTENCE_END.search(line) is not None)) and not is_contact(line)
+    return (words > _PROSE_WORDS or (words > 4 and _SENTENCE_END.search(line) is not None)) and not is_contact(line)
 
 
 def signature_start(lines: Sequence[str]) -> tuple[int, str] | None:
@@ -138,7 +138,9 @@ def _by_delimiter(lines: Sequence[str], filled: Sequence[int]) -> tuple[int, str
         if len(line) > _LONGEST:
             continue
         if _is_mobile(line):
-            return number, "line of a mobile device or a mail program"
+            above = filled[place - 1]
+            named = place > 1 and above == number - 1 and not lines[above - 1].strip() and _is_name(lines[above])
+            return above if named else number, "line of a mobile device or a mail program"
         rest = len(filled) - place - 1
         if _DELIMITER.match(line) and rest <= _MOST_LINES:
             return number, "signature delimiter"
