@@ -40,9 +40,7 @@ def test_the_example() -> None:
     assert history.map_label("topic", "Fax order", "2023-02-03") == Mapped(None, "retired")
     assert history.map_label("topic", "Transfer", "2023-02-03") == Mapped("Transfer", "kept")
     assert history.map_label("topic", "Gold", "2023-02-03") == Mapped(None, "unknown")
-    assert history.map_label("tone", "angry", "2023-02-03") == Mapped("angry", "kept"), (
-        "a head that the file leaves out"
-    )
+    assert history.map_label("tone", "angry", "2023-02-03") == Mapped("angry", "kept"), "not in the file"
     assert history.beginning("topic")["Crypto assets"].examples
     assert history.versions()[-1].taxonomy.heads["queue"].labels == history.at().labels("queue")
 
