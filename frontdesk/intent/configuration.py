@@ -21,7 +21,6 @@ from frontdesk.intent.columns import EVENT
 from frontdesk.intent.tokens import Tokenizer
 from frontdesk.storage import canonical_json
 
-CONFIGURATION_FORMAT = 1
 MOST_SHOWN = 6
 
 
@@ -87,7 +86,7 @@ class Configuration(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[1] = CONFIGURATION_FORMAT
+    format: Literal[1] = 1
     version: int = Field(default=1, ge=1)
     default: LineConfiguration = LineConfiguration()
     lines: dict[str, LineConfiguration] = Field(default_factory=dict)

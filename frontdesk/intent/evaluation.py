@@ -14,7 +14,7 @@ from frontdesk.evaluation.slices import SLICE_COLUMN
 from frontdesk.intent.counts import first_distinct, top_counts
 from frontdesk.intent.keys import windows
 from frontdesk.intent.markov import Backoff, MarkovTable, NextIntents, Ranking, build_table, rank
-from frontdesk.intent.metrics import LONGEST, Requests, Similarity, by_slice, measure, ranks, slices
+from frontdesk.intent.metrics import LONGEST, SHOWN, Requests, Similarity, by_slice, measure, ranks, slices
 from frontdesk.intent.replay import replay
 from frontdesk.intent.sessions import SessionSet
 from frontdesk.intent.tokens import Tokenizer
@@ -81,6 +81,29 @@ def baselines(
         "markov-intents": intents.intents,
         **{f"toppop-{by}": plain_toppop(train, asked, by) for by in ("global", "line", "operator")},
     }
+
+
+def damped(ranking: Ranking, asked: Requests, strength: float) -> np.ndarray:
+    """Return the lists that ``damping`` would have shown, int32 [N, W]: what it costs and what it saves.
+
+    A session's requests follow one another, so its lists are made in that order, all sessions at once.
+
+    Args:
+        ranking: of ``asked``, with more candidates than are shown.
+        strength: see `configuration.ListSettings.damping`.
+    """
+    result = ranking.intents.copy()
+    starts = np.concatenate([[True], asked.sessions[1:] != asked.sessions[:-1]])
+    step = np.arange(len(starts)) - np.maximum.accumulate(np.where(starts, np.arange(len(starts)), 0))
+    for turn in range(1, int(step.max(initial=0)) + 1):
+        rows = np.flatnonzero(step == turn)
+        shown = result[rows - 1, :SHOWN]
+        own = ranking.intents[rows]
+        seen = (own[:, :, None] == shown[:, None, :]).any(2) & (own >= 0)
+        scores = np.where(own >= 0, ranking.scores[rows] * np.where(seen, 1 + strength, 1), -1)
+        order = np.argsort(-scores, axis=1, kind="stable")
+        result[rows] = np.take_along_axis(own, order, 1)
+    return result
 
 
 def evaluate(

@@ -7,11 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
-import numpy as np
-
 from frontdesk.intent.configuration import ListSettings
-from frontdesk.intent.markov import Ranking
-from frontdesk.intent.metrics import SHOWN, Requests
 
 Reason = Literal["sequence", "popular", "line_default"]
 
@@ -95,29 +91,6 @@ def assemble(
         factor = 1 + settings.damping
         ranked.sort(key=lambda each: -each.score * (factor if each.intent in seen else 1))
     return ranked[: settings.shown]
-
-
-def damped(ranking: Ranking, asked: Requests, strength: float) -> np.ndarray:
-    """Return the lists that ``damping`` would have shown, int32 [N, W]: what it costs and what it saves.
-
-    A session's requests follow one another, so its lists are made in that order, all sessions at once.
-
-    Args:
-        ranking: of ``asked``, with more candidates than are shown.
-        strength: see `ListSettings.damping`.
-    """
-    result = ranking.intents.copy()
-    starts = np.concatenate([[True], asked.sessions[1:] != asked.sessions[:-1]])
-    step = np.arange(len(starts)) - np.maximum.accumulate(np.where(starts, np.arange(len(starts)), 0))
-    for turn in range(1, int(step.max(initial=0)) + 1):
-        rows = np.flatnonzero(step == turn)
-        shown = result[rows - 1, :SHOWN]
-        own = ranking.intents[rows]
-        seen = (own[:, :, None] == shown[:, None, :]).any(2) & (own >= 0)
-        scores = np.where(own >= 0, ranking.scores[rows] * np.where(seen, 1 + strength, 1), -1)
-        order = np.argsort(-scores, axis=1, kind="stable")
-        result[rows] = np.take_along_axis(own, order, 1)
-    return result
 
 
 def _aware(moment: datetime) -> datetime:

@@ -156,7 +156,8 @@ def _repeats(lists: np.ndarray, places: np.ndarray, asked: Requests, test: Sessi
     def open_before(what: np.ndarray) -> np.ndarray:
         wanted = asked.sessions[:, None] * width + what
         place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-        return (what >= 0) & (keys[place] == wanted) & (opened[first[place]] < asked.rows[:, None])
+        before = opened[first[place]] < asked.rows[:, None]
+        return np.asarray((what >= 0) & (keys[place] == wanted) & before)
 
     if not len(keys):
         return {**hit_rates(places[:0]), "share": None, "suggested": None}
