@@ -30,6 +30,7 @@ DOORS = {
     ),
     "lightgbm": ("frontdesk/ticket/classical",),
     "onnx": ("frontdesk/ticket/graph.py",),
+    "redis": ("frontdesk/intent/redis_store.py",),
     "py3langid": ("frontdesk/text/language.py",),
 }
 """The only places that may import an outside system (a prefix of the path)."""
