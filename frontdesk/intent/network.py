@@ -12,47 +12,18 @@ the request after its token; position 0 the request before any row.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from frontdesk.intent.attention_mask import visible
+from frontdesk.intent.network_config import PATH, NetworkConfig
 from frontdesk.intent.tokens import FIRST_TOKEN, UNKNOWN_EVENT, UNKNOWN_INTENT
 
-PATH = 5
-"""Tokens whose order a position knows exactly: itself and the four before."""
 _FIRST_STD = 0.05
 _HIDDEN = 4
-
-
-@dataclass(frozen=True)
-class NetworkConfig:
-    """What rebuilds the network, apart from its weights.
-
-    Attributes:
-        tokens: number of token ids, padding included.
-        intents: K; the tokens from `FIRST_TOKEN` on are the intents.
-        operators, lines: how many training knows.
-        width: D.
-        window, memory: see `attention_mask`.
-    """
-
-    tokens: int
-    intents: int
-    operators: int
-    lines: int
-    width: int = 64
-    layers: int = 2
-    heads: int = 4
-    window: int = 5
-    memory: int = 256
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

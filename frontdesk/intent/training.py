@@ -21,7 +21,8 @@ from torch import Tensor
 
 from frontdesk.errors import TrainingError
 from frontdesk.intent.batches import Positions, batches, pad
-from frontdesk.intent.network import Dropouts, EvGenNetwork, NetworkConfig, SessionBatch, next_intent_loss
+from frontdesk.intent.network import Dropouts, EvGenNetwork, SessionBatch, next_intent_loss
+from frontdesk.intent.network_config import NetworkConfig
 from frontdesk.intent.recipe import IntentParameters
 from frontdesk.intent.sessions import SessionSet
 from frontdesk.intent.tokens import Tokenizer
