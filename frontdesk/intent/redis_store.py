@@ -4,7 +4,8 @@ A generation is one hash, ``<prefix>:<generation>``, from 8-byte keys to `codec`
 one to read. A table is written under a new name, counted, and only then named current, in one transaction that also
 lets the old generation expire. A reader asks the hash that it knows and the pointer together: every answer comes from
 one whole generation, and a reader that sees another name asks again, once per switch. The prefix holds the tokeniser's
-digest, because token ids of another tokeniser mean other things.
+digest, because token ids of another tokeniser mean other things. Each hash holds one field more, its seal: a generation
+that Redis has evicted is an error, and no table without entries.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ KEEP_OLD_SECONDS = 3600
 _WRITING_SECONDS = 24 * 3600
 _KEYS_AT_ONCE = 2_000
 _ATTEMPTS = 3
+_SEAL = b"seal"
 
 
 def connect(url: str, *, timeout_seconds: float = 0.05) -> redis.Redis:
@@ -63,16 +65,18 @@ def publish(client: redis.Redis, prefix: str, table: MarkovTable) -> str:
     pointer = f"{prefix}:current"
     fields = [key.tobytes() for key in table.keys.astype(">u8")]
     try:
-        for begin in range(0, len(fields), _KEYS_AT_ONCE):
-            end = min(begin + _KEYS_AT_ONCE, len(fields))
-            values = encode(table, begin, end)
-            pipeline = client.pipeline(transaction=False)
-            pipeline.hset(name, mapping=dict(zip(fields[begin:end], values, strict=True)))
-            pipeline.expire(name, _WRITING_SECONDS, nx=True)  # a writer that dies leaves nothing for ever
-            pipeline.execute()
-        if client.hlen(name) != len(fields):
-            raise StorageError("Redis has not kept every key of the new generation", where=name)
         old = client.get(pointer)
+        if old == generation.encode() and client.hlen(name) == len(fields) + 1:
+            return generation
+        for begin in range(0, max(len(fields), 1), _KEYS_AT_ONCE):
+            end = min(begin + _KEYS_AT_ONCE, len(fields))
+            values = dict(zip(fields[begin:end], encode(table, begin, end), strict=True))
+            pipeline = client.pipeline(transaction=False)
+            pipeline.hset(name, mapping=values | {_SEAL: generation.encode()})
+            pipeline.expire(name, _WRITING_SECONDS)  # a writer that dies leaves nothing for ever
+            pipeline.execute()
+        if client.hlen(name) != len(fields) + 1:
+            raise StorageError("Redis has not kept every key of the new generation", where=name)
         switch = client.pipeline(transaction=True)
         switch.persist(name)
         switch.set(pointer, generation)
@@ -98,19 +102,22 @@ class RedisTable:
         Raises:
             StorageError: Redis does not answer, or holds no generation.
         """
-        fields = [key.tobytes() for key in keys.ravel().astype(">u8")]
+        fields = [_SEAL, *(key.tobytes() for key in keys.ravel().astype(">u8"))]
         try:
             for _ in range(_ATTEMPTS):
                 known = self._generation
                 pipeline = self._client.pipeline(transaction=False)
                 pipeline.get(f"{self._prefix}:current")
-                if known is not None and fields:
+                if known is not None:
                     pipeline.hmget(f"{self._prefix}:{known.decode()}", fields)
                 current, *values = pipeline.execute()
                 if current is None:
                     raise StorageError("Redis holds no Markov table", where=self._prefix, remedy="Publish one")
-                if current == known:
-                    return decode(values[0] if values else [], (keys.shape[0], keys.shape[1]))
+                if known is not None and current == known:
+                    seal, *found = values[0]
+                    if seal != known:
+                        raise StorageError("Redis has lost the Markov table", where=self._prefix, remedy="Publish it")
+                    return decode(found, (keys.shape[0], keys.shape[1]))
                 self._generation = current
         except redis.RedisError as error:
             raise StorageError(f"Redis does not answer ({type(error).__name__})", where=self._prefix) from error

@@ -228,9 +228,8 @@ def session_set(rows: pa.Table, tokenizer: Tokenizer, columns: IntentColumns) ->
     )
 
 
-def _failed(rows: pa.Table, columns: IntentColumns) -> pa.Array:
-    failed = pc.is_in(rows["status"], value_set=pa.array(columns.error_values, pa.string()))
-    return failed.combine_chunks() if isinstance(failed, pa.ChunkedArray) else failed
+def _failed(rows: pa.Table, columns: IntentColumns) -> pa.ChunkedArray:
+    return pc.is_in(rows["status"], value_set=pa.array(columns.error_values, pa.string()))
 
 
 def _codes(column: pa.ChunkedArray) -> np.ndarray:
