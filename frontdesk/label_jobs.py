@@ -104,7 +104,7 @@ def columns_of(bundle: LabelBundle, path: str | None) -> Columns:
         BadColumns: the bundle reads a field that the mapping does not name.
     """
     recipe = bundle.recipe
-    mapping = (
+    mapping: Columns = (
         load_columns(path, recipe)
         if path is not None
         else parse_columns(bundle.spec.columns, where="spec.json", recipe=recipe)

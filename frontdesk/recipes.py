@@ -28,7 +28,10 @@ class Room:
     simulation: str
 
 
-_ROOMS = {"ticket": Room("frontdesk.ticket.jobs:TicketJobs", "frontdesk.simulation.tickets")}
+_ROOMS = {
+    "intent": Room("frontdesk.intent.jobs:IntentJobs", "frontdesk.simulation.sessions"),
+    "ticket": Room("frontdesk.ticket.jobs:TicketJobs", "frontdesk.simulation.tickets"),
+}
 
 
 class Simulation(Protocol):

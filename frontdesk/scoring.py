@@ -18,6 +18,7 @@ from frontdesk.records import Columns
 from frontdesk.snapshots import refusal_rows
 from frontdesk.tables import Refusal, read_batches
 
+ENDINGS = (".csv", ".parquet", ".jsonl")
 _ROWS = 1024
 
 
@@ -38,13 +39,13 @@ def score_table(bundle: LabelBundle, source: str, columns: Columns, out: Path) -
     Raises:
         UsageError: the ending of `out` is none of the three.
     """
-    if out.suffix not in (".csv", ".parquet", ".jsonl"):
+    if out.suffix not in ENDINGS:
         raise UsageError(f"{out.name}: unknown ending", remedy="Write .csv, .parquet or .jsonl")
     refused: list[Refusal] = []
     rows = 0
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.partial")
-    with _Sink(temporary, out.suffix, _schema(bundle)) as sink:
+    with Sink(temporary, out.suffix, _schema(bundle)) as sink:
         for batch in read_batches(source, columns, batch_rows=_ROWS, labels_optional=True):
             refused += batch.refused
             if batch.rows.num_rows:
@@ -73,14 +74,14 @@ def _answers(bundle: LabelBundle, rows: pa.RecordBatch) -> Iterator[dict[str, An
         yield answer | {name: output.value(prediction) for name, output in bundle.outputs.items()}
 
 
-class _Sink:
+class Sink:
     """Writes tables to a file of any of the three forms."""
 
     def __init__(self, path: Path, ending: str, schema: pa.Schema) -> None:
         self._path, self._ending, self._schema = path, ending, schema
         self._writer: Any = None
 
-    def __enter__(self) -> _Sink:
+    def __enter__(self) -> Sink:
         if self._ending == ".parquet":
             self._writer = pq.ParquetWriter(self._path, self._schema, compression="zstd")
         elif self._ending == ".csv":

@@ -28,6 +28,8 @@ class Settings(BaseSettings):
     """Heap of the driver, which is also the executor in local mode."""
     spark_jars: str = ""
     """Comma-separated jars of ``s3a``. Without them, Spark reaches ``s3://`` through the Python data source."""
+    redis: str | None = None
+    """Address of a Redis that holds the Markov table for every server of the intent recipe. Default: the bundle's."""
     device: str = "auto"
     """``auto``, ``cpu`` or ``cuda``."""
     threads: int = 2

@@ -89,7 +89,7 @@ def take_snapshot(
             "a split by time needs created_at (of an email: received_at) in the mapping", remedy="Or --set split=random"
         )
     sources = {"data": data} | ({} if test is None else {"test": test})
-    digests = {role: _source_digest(uri) for role, uri in sources.items()}
+    digests = {role: source_digest(uri) for role, uri in sources.items()}
     mapping = columns.model_dump(mode="json")
     split = {"split": parameters.split, "test_share": parameters.test_share, "seed": parameters.seed}
     prepared = None if prepare is None else dict(prepare_key or {})
@@ -151,7 +151,8 @@ def _name(uri: str) -> str:
     return uri.rpartition("/")[2]
 
 
-def _source_digest(uri: str) -> str:
+def source_digest(uri: str) -> str:
+    """Return the SHA-256 of a table's bytes, local or ``s3://``."""
     with reading(uri) as file:
         hashed = hashlib.sha256()
         while block := file.read(_BLOCK):

@@ -23,5 +23,15 @@ KINDS = {
     "ticket-network": Kind(
         ("model.onnx", "weights.safetensors", "config.json"), "frontdesk.ticket.opening:open_network"
     ),
+    "intent-evgen": Kind(
+        (
+            "weights.safetensors",
+            "config.json",
+            "markov.safetensors",
+            "markov-intents.safetensors",
+            "toppop.safetensors",
+        ),
+        "frontdesk.intent.opening:open_bundle",
+    ),
     "ticket-classical": Kind(("config.json",), "frontdesk.ticket.opening:open_classical"),
 }

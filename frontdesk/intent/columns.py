@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -119,12 +119,21 @@ def rows_of(table: pa.Table, columns: IntentColumns, *, where: str = "table") ->
             where=where,
             remedy=f"The table has the columns: {', '.join(table.column_names[:60])}",
         )
+    arrays = {name: table.column(name).combine_chunks() for name in columns.roles.values()}
+    rows, refused = convert(arrays, range(table.num_rows), columns, where=where)
+    if not rows.num_rows:
+        raise EmptyTable("the table has no usable row", where=where)
+    return rows, refused
+
+
+def convert(
+    values: Mapping[str, Any], numbers: Sequence[int], columns: IntentColumns, *, where: str
+) -> tuple[pa.Table, list[Refusal]]:
+    """Convert some rows as a file gives them: ``values`` by source column, ``numbers`` in the file from 0."""
     reasons: dict[int, tuple[str, str]] = {}
     arrays = []
     for role, source in columns.roles.items():
-        chunked = table.column(source)
-        array = chunked.combine_chunks() if chunked.num_chunks != 1 else chunked.chunk(0)
-        converted, wrong = (cells.stamps if role == "timestamp" else cells.levels)(array)
+        converted, wrong = (cells.stamps if role == "timestamp" else cells.levels)(values[source])
         if role == "kind":
             known = pc.is_in(converted, value_set=pa.array([INTENT, EVENT])).to_numpy(zero_copy_only=False)
             wrong |= dict.fromkeys(map(int, np.flatnonzero(~known)), "neither 'intent' nor 'event'")
@@ -139,6 +148,4 @@ def rows_of(table: pa.Table, columns: IntentColumns, *, where: str = "table") ->
         keep = np.ones(rows.num_rows, bool)
         keep[list(reasons)] = False
         rows = rows.filter(pa.array(keep))
-    if not rows.num_rows:
-        raise EmptyTable("the table has no usable row", where=where)
-    return rows, [Refusal(where, place + 1, *reasons[place]) for place in sorted(reasons)]
+    return rows, [Refusal(where, numbers[place] + 1, *reasons[place]) for place in sorted(reasons)]

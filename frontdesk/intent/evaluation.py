@@ -11,7 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from frontdesk.evaluation.slices import SLICE_COLUMN
+from frontdesk.intent.batches import Positions, batches, pad
 from frontdesk.intent.counts import first_distinct, top_counts
+from frontdesk.intent.engines.arrays import ArrayNetwork, opened_at, softmax
 from frontdesk.intent.keys import windows
 from frontdesk.intent.markov import Backoff, MarkovTable, NextIntents, Ranking, build_table, rank
 from frontdesk.intent.metrics import LONGEST, SHOWN, Requests, Similarity, by_slice, measure, ranks, slices
@@ -19,6 +21,9 @@ from frontdesk.intent.replay import replay
 from frontdesk.intent.sessions import SessionSet
 from frontdesk.intent.tokens import Tokenizer
 from frontdesk.intent.toppop import TopPop
+from frontdesk.progress import report
+
+_TOKENS_AT_ONCE = 8_192
 
 
 def toppop_lists(model: TopPop, asked: Requests) -> np.ndarray:
@@ -81,6 +86,35 @@ def baselines(
         "markov-intents": intents.intents,
         **{f"toppop-{by}": plain_toppop(train, asked, by) for by in ("global", "line", "operator")},
     }
+
+
+def evgen_ranking(network: ArrayNetwork, test: SessionSet, asked: Requests, width: int = 2 * LONGEST) -> Ranking:
+    """Return the network's lists, each asked just before the opened intent that it must predict.
+
+    Args:
+        network: the served engine.
+        width: entries of a list; at most the catalogue's size.
+    """
+    width = min(width, network.config.intents)
+    intents = np.zeros((len(asked.rows), width), np.int32)
+    scores = np.zeros((len(asked.rows), width), np.float32)
+    positions, lengths = Positions.of(test), np.diff(test.offsets)
+    first = np.searchsorted(asked.sessions, np.arange(len(test)))  # requests stand session after session
+    last = np.searchsorted(asked.sessions, np.arange(len(test)), side="right")
+    done = 0
+    for places in batches(lengths, np.argsort(lengths, kind="stable"), _TOKENS_AT_ONCE):
+        padded = pad(test, positions, places)
+        stream, _ = network.full(padded)
+        opened = opened_at(padded.tokens, network.config.intents)
+        for place, session in enumerate(places):
+            rows = np.arange(first[session], last[session])
+            at = asked.rows[rows] - test.offsets[session]
+            logits = network.read(stream[place, at], asked.operators[rows], asked.lines[rows], opened[place, at])
+            order = np.argsort(-logits, axis=1, kind="stable")[:, :width]
+            intents[rows], scores[rows] = order, np.take_along_axis(softmax(logits), order, 1)
+            done += len(rows)
+        report("evaluate", done, len(asked.rows), "lists of the network")
+    return Ranking(intents, scores, np.zeros_like(intents, np.int8))
 
 
 def damped(ranking: Ranking, asked: Requests, strength: float) -> np.ndarray:

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from frontdesk.errors import UsageError
 from frontdesk.intent.attention_mask import MEMORY, WINDOW
+from frontdesk.parameters import RunParameters
 
 NAME = "intent"
 _STEPS = 2_400
 _EPOCHS = (4, 30)
 
 
-class IntentParameters(BaseModel):
-    """Every knob of an intent run; ``--set KEY=VALUE`` sets them. Stored in the bundle."""
+class IntentParameters(RunParameters):
+    """Every knob of an intent run. Sessions are always split by time: the newest `test_share` are the test set."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    seed: int = 0
-    test_share: float = Field(0.2, gt=0, lt=1)
-    """The newest sessions, by their start."""
+    split: Literal["auto", "time"] = "auto"
 
     # The network
     width: int = Field(64, ge=4)
@@ -58,26 +53,3 @@ class IntentParameters(BaseModel):
         """Return the passes over a training set of some batches."""
         least, most = _EPOCHS
         return self.epochs or min(max(math.ceil(_STEPS / max(steps_per_epoch, 1)), least), most)
-
-
-def parse_parameters(pairs: Iterable[str]) -> IntentParameters:
-    """Read ``KEY=VALUE`` pairs. Raises `UsageError` that names the key."""
-    values: dict[str, Any] = {}
-    for pair in pairs:
-        key, sign, value = pair.partition("=")
-        if not sign:
-            raise UsageError(f"--set {pair} has no '='", remedy="Write --set KEY=VALUE")
-        values[key.strip()] = value.strip()
-    return parameters_of(values)
-
-
-def parameters_of(values: dict[str, Any]) -> IntentParameters:
-    """Validate parameter values. Raises `UsageError` that names the key."""
-    try:
-        return IntentParameters.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        words = "there is no such parameter" if first["type"] == "extra_forbidden" else first["msg"]
-        known = ", ".join(IntentParameters.model_fields)
-        raise UsageError(f"parameter {key}: {words}", remedy=f"Known parameters: {known}") from error

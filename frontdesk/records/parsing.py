@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -9,23 +10,23 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from frontdesk.errors import BadColumns, UnreadableFile, UsageError
-from frontdesk.records.email import DEFAULT_EMAIL_COLUMNS, EmailColumns
-from frontdesk.records.ticket import DEFAULT_TICKET_COLUMNS, TicketColumns
 
-_DEFAULTS: dict[str, TicketColumns | EmailColumns] = {
-    "ticket": DEFAULT_TICKET_COLUMNS,
-    "email": DEFAULT_EMAIL_COLUMNS,
+_DEFAULTS = {
+    "email": "frontdesk.records.email:DEFAULT_EMAIL_COLUMNS",
+    "intent": "frontdesk.intent.columns:DEFAULT_INTENT_COLUMNS",
+    "ticket": "frontdesk.records.ticket:DEFAULT_TICKET_COLUMNS",
 }
 
 
-def default_columns(recipe: str) -> TicketColumns | EmailColumns:
+def default_columns(recipe: str) -> Any:
     """Return the columns of a recipe's simulator. Raises `UsageError` for a recipe without a column mapping."""
     if recipe not in _DEFAULTS:
-        raise UsageError(f"there is no recipe {recipe!r}", remedy=f"Recipes: {', '.join(sorted(_DEFAULTS))}")
-    return _DEFAULTS[recipe]
+        raise UsageError(f"there is no recipe {recipe!r}", remedy=f"Recipes: {', '.join(_DEFAULTS)}")
+    module, _, name = _DEFAULTS[recipe].partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
-def load_columns(path: str | None, recipe: str = "ticket") -> TicketColumns | EmailColumns:
+def load_columns(path: str | None, recipe: str = "ticket") -> Any:
     """Read a column mapping (YAML); None means the columns of the recipe's simulator.
 
     Raises:
@@ -46,16 +47,14 @@ def load_columns(path: str | None, recipe: str = "ticket") -> TicketColumns | Em
     return parse_columns(content, where=path, recipe=recipe)
 
 
-def parse_columns(
-    content: dict[str, Any], *, where: str = "columns", recipe: str = "ticket"
-) -> TicketColumns | EmailColumns:
+def parse_columns(content: dict[str, Any], *, where: str = "columns", recipe: str = "ticket") -> Any:
     """Build a column mapping from plain values.
 
     Raises:
         BadColumns: names the key that is unknown or wrong.
         UsageError: there is no such recipe.
     """
-    kind = type(default_columns(recipe))
+    kind: type[BaseModel] = type(default_columns(recipe))
     try:
         return kind.model_validate(content)
     except ValidationError as error:

@@ -8,6 +8,7 @@ are clicked (some end in an error), and a mediocre list of suggestions is shown.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +16,22 @@ import pyarrow as pa
 from frontdesk.errors import UsageError
 from frontdesk.intent.columns import EVENT, INTENT
 from frontdesk.simulation.errands import CLICKS, ENDING, LINES, SHARED, Line, words_of, world
+from frontdesk.simulation.tickets import write
 
+__all__ = ["SCHEMA", "simulate", "write"]
+
+DEMO_ROWS = 20_000
+DEMO_PARAMETERS = ("width=32", "epochs=4")
+DEMO_QUESTION: dict[str, Any] = {
+    "session": "demo",
+    "operator": "no operator that training knows",
+    "line": "cards",
+    "events": [],
+}
+DRIFTS = ("newcomers", "procedures")
+"""``newcomers``: half of the sessions of the second half are new operators'. ``procedures``: half of the procedures get
+new names there."""
+DRIFT_BEGINS = 0.5
 OPERATORS = 60
 WRONG_CLICK, REPEAT, HINT, ONLY_ERROR = 0.05, 0.10, 0.65, 0.02
 SHOWN = 4
@@ -41,19 +57,22 @@ SCHEMA = pa.schema(
 """Columns of a simulated table: those of `frontdesk.intent.columns.DEFAULT_INTENT_COLUMNS`."""
 
 
-def simulate(rows: int, seed: int = 0, *, truth: bool = False) -> pa.Table:
+def simulate(rows: int, seed: int = 0, drift: str | None = None, *, truth: bool = False) -> pa.Table:
     """Return sessions in the order of their starts, row after row; the last one may be cut.
 
     Args:
         rows: how many rows: opened procedures and events together.
         seed: two calls with the same arguments return the same table.
+        drift: one of `DRIFTS`; None for none. Sessions that begin before `DRIFT_BEGINS` are the same with and without.
         truth: add `true_errand`, the procedure that the session's errand begins with.
 
     Raises:
-        UsageError: fewer than one row.
+        UsageError: fewer than one row, or an unknown drift.
     """
     if rows < 1:
         raise UsageError(f"{rows} rows cannot be simulated", remedy="Ask for at least one")
+    if drift is not None and drift not in DRIFTS:
+        raise UsageError(f"there is no drift {drift!r} of sessions", remedy=f"Drifts: {', '.join(DRIFTS)}")
     rng = np.random.default_rng(seed)
     lines = world()
     sessions: list[_Session] = []
@@ -64,7 +83,13 @@ def simulate(rows: int, seed: int = 0, *, truth: bool = False) -> pa.Table:
         made += len(session.rows)
     sessions.sort(key=lambda each: each.start)
     records = [
-        (f"S{seed}-{place:06d}", session.operator, session.line.name, *row, session.errand)
+        (
+            f"S{seed}-{place:06d}",
+            _operator(session, place, drift),
+            session.line.name,
+            *_row(row, session, drift),
+            session.errand,
+        )
         for place, session in enumerate(sessions)
         for row in session.rows
     ][:rows]
@@ -76,6 +101,17 @@ def simulate(rows: int, seed: int = 0, *, truth: bool = False) -> pa.Table:
     return table if truth else table.drop_columns("true_errand")
 
 
+def _operator(session: _Session, place: int, drift: str | None) -> str:
+    joined = drift == "newcomers" and session.share >= DRIFT_BEGINS and place % 2
+    return f"new-{session.operator}" if joined else session.operator
+
+
+def _row(row: _Row, session: _Session, drift: str | None) -> _Row:
+    when, kind, name, element, text, status, options = row
+    renamed = drift == "procedures" and session.share >= DRIFT_BEGINS and sum(map(ord, name)) % 2
+    return (when, kind, f"{name}-2", element, text, status, options) if kind == INTENT and renamed else row
+
+
 def moment(rng: np.random.Generator) -> datetime:
     """Draw a session's start: few at night and at the weekend, most around eleven and four."""
     while True:
@@ -84,6 +120,9 @@ def moment(rng: np.random.Generator) -> datetime:
         if rng.random() < busy / 1.2 * (0.35 if day % 7 >= 5 else 1.0):
             seconds = day * 86_400 + hour * 3_600 + rng.random() * 3_600
             return datetime.fromtimestamp(_FIRST.timestamp() + round(seconds, 3), UTC)
+
+
+_Row = tuple[datetime, str, str, str | None, str | None, str | None, str | None]
 
 
 class _Session:
@@ -102,7 +141,7 @@ class _Session:
         shares = np.array(list(LINES.values()))
         self.line = lines[home if rng.random() < 0.8 else str(rng.choice(names, p=shares / shares.sum()))]
         self.errand = self._draw_errand(number)
-        self.rows: list[tuple[datetime, str, str, str | None, str | None, str | None, str | None]] = []
+        self.rows: list[_Row] = []
         self._clock = self.start.timestamp()
         self._walk()
 

@@ -144,7 +144,7 @@ def _iban_at(text: str, match: re.Match[str]) -> Found | None:
         return None
     if not iban.is_valid(value, check_country=False):
         digits = sum(sign.isdigit() for sign in value[4:])
-        if digits < 12 or value[4:].lstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ") == value[4:] != "" and digits < len(value) - 4:
+        if digits < 12 or (value[4:].lstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ") == value[4:] != "" and digits < len(value) - 4):
             return None
     return Found(match.start(), end, "iban", value)
 

@@ -60,7 +60,12 @@ def _gelu(values: np.ndarray) -> np.ndarray:
     inner += 1
     inner *= values
     inner *= np.float32(0.5)
-    return inner
+    return np.asarray(inner)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Return probabilities of logits, float32 [N, K]."""
+    return _softmax(logits - logits.max(-1, keepdims=True))
 
 
 def _softmax(scores: np.ndarray) -> np.ndarray:

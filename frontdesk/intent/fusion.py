@@ -1,0 +1,87 @@
+"""Fusion of the intent recipe (job 5): tables, weights and tokeniser become one bundle, proven equal to torch."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import orjson
+
+from frontdesk.errors import BundleError, UnreadableFile
+from frontdesk.golden import GOLDEN
+from frontdesk.intent.batches import pad_requests
+from frontdesk.intent.configuration import default_configuration
+from frontdesk.intent.engines.arrays import softmax
+from frontdesk.intent.golden import golden_table
+from frontdesk.intent.opening import (
+    CONFIG,
+    MARKOV,
+    MARKOV_INTENTS,
+    TOPPOP,
+    WEIGHTS,
+    open_network,
+    prove,
+    save_intent_bundle,
+)
+from frontdesk.intent.sessions import Session
+from frontdesk.intent.tokens import Tokenizer
+from frontdesk.progress import report
+from frontdesk.storage import Store
+
+EQUAL = 2e-5
+"""Largest difference of a probability between torch, the full pass and the cached step, all in float32."""
+
+
+def fuse_bundle(store: Store, snapshot: str, tensors: Path, models: Path, work: Path) -> Path:
+    """Build the bundle at ``work/bundle``.
+
+    Args:
+        store, snapshot: what the models were trained on.
+        tensors: folder of job 3.
+        models: folder of job 4: ``evgen/`` and ``toppop/``.
+
+    Raises:
+        BundleError: a form of the network gives other probabilities than torch.
+    """
+    from frontdesk.intent.engines.eager import EagerEngine
+
+    taken = store.manifest("snapshots", snapshot)
+    if taken is None:
+        raise UnreadableFile("there is no such snapshot", where=store.uri("snapshots", snapshot))
+    tokenizer = Tokenizer.from_json(orjson.loads((tensors / "tokenizer.json").read_bytes()))
+    report("fuse", 0, 2, "golden rows")
+    reference = EagerEngine(models / "evgen")
+
+    def scores(sessions: Sequence[Session]) -> np.ndarray:
+        padded = pad_requests(sessions)
+        return softmax(reference.logits(padded)[np.arange(len(sessions)), padded.lengths])
+
+    target = work / "bundle"
+    draft = target.with_name(".bundle.unproven")
+    save_intent_bundle(
+        draft,
+        files={
+            WEIGHTS: models / "evgen" / WEIGHTS,
+            CONFIG: models / "evgen" / CONFIG,
+            MARKOV: tensors / MARKOV,
+            MARKOV_INTENTS: tensors / MARKOV_INTENTS,
+            TOPPOP: models / "toppop" / TOPPOP,
+        },
+        tokenizer=tokenizer,
+        columns=taken["columns"],
+        configuration=default_configuration(tokenizer),
+        golden=golden_table(tokenizer, scores),
+        snapshot=snapshot,
+        metrics={},
+        card="",
+    )
+    report("fuse", 1, 2, "proof")
+    difference = prove(open_network(draft, tokenizer), draft, tokenizer, EQUAL)
+    if not difference <= EQUAL:  # not a number
+        raise BundleError("the served network gives no numbers", where=GOLDEN)
+    shutil.rmtree(target, ignore_errors=True)
+    draft.rename(target)
+    report("fuse", 2, 2)
+    return target
