@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from frontdesk.intent.columns import parse_intent_columns, rows_of
 from frontdesk.intent.evaluation import baselines, damped, evaluate, markov_ranking, plain_toppop, toppop_lists
-from frontdesk.intent.keys import windows
+from frontdesk.intent.keys import window_of
 from frontdesk.intent.markov import Ranking, build_table, rank
 from frontdesk.intent.metrics import Requests, Similarity, churn, hit_rates, measure, ranks, slices
 from frontdesk.intent.replay import replay
@@ -96,19 +97,18 @@ def test_every_part_of_the_metrics_is_there() -> None:
 
 
 def test_a_session_s_requests_see_only_what_came_before() -> None:
-    """Cutting everything from a request on changes no list before it."""
+    """What a live session asks for before an intent is the list that was evaluated at it."""
     data = simulated(3_000)
     asked = Requests.of(data.test)
     table, toppop = build_table(data.train), TopPop.fit(data.train, data.tokenizer)
     whole = markov_ranking(table, toppop, data.test, asked).intents
     for place in range(0, len(asked.rows), 37):
-        row, session = asked.rows[place], int(asked.sessions[place])
-        part = data.test.tokens.copy()
-        part[row:] = 1
-        window = windows(data.test, asked.sessions[[place]], asked.rows[[place]])
-        assert set(window.ravel().tolist()) <= {-1, *data.test.tokens[data.test.offsets[session] : row].tolist()}
+        begin, row = data.test.offsets[asked.sessions[place]], asked.rows[place]
+        session = data.test[int(asked.sessions[place])]
+        known = slice(0, int(row - begin))
+        so_far = replace(session, tokens=session.tokens[known], is_intent=session.is_intent[known])
         rest = toppop.rank(asked.operators[[place]], asked.lines[[place]], asked.first[[place]], 20)
-        assert np.array_equal(rank(table, window, rest, 10).intents[0], whole[place])
+        assert np.array_equal(rank(table, window_of(so_far), rest, 10).intents[0], whole[place])
 
 
 def test_damping_trades_churn() -> None:
