@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -59,6 +60,7 @@ def test_a_switch_under_load_shows_no_empty_and_no_mixed_answer(redis_server: Re
     while any(reader.is_alive() for reader in readers):
         number += 1
         publish(writer, "p", generation(number))
+        time.sleep(0.02)
     for reader in readers:
         reader.join()
     assert not wrong, wrong[:3]

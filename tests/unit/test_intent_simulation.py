@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -90,7 +91,7 @@ def test_clicks_hint_at_the_next_procedure(made: pa.Table) -> None:
     rows = made.to_pylist()
     hits = [
         following["name"].endswith(row["text"].lower().replace(" ", "_"))
-        for row, following in zip(rows, rows[1:], strict=False)
+        for row, following in pairwise(rows)
         if row["text"] and following["kind"] == "intent" and row["session_id"] == following["session_id"]
     ]
     assert 0.5 < np.mean(hits) < 0.8
