@@ -7,6 +7,7 @@ where the number goes on. An entry of a usual desk takes two or three bytes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -34,7 +35,7 @@ def encode(table: MarkovTable, first: int, last: int) -> list[bytes]:
     more[:, :-1] = used[:, 1:]
     packed = ((parts & 127) | (more << 7)).astype(np.uint8)[used].tobytes()
     ends = np.cumsum(used.sum(1))[np.cumsum(2 * lengths + 1) - 1].tolist()
-    return [packed[a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+    return [packed[a:b] for a, b in pairwise([0, *ends])]
 
 
 def decode(values: Sequence[bytes | None], shape: tuple[int, int]) -> Found:

@@ -110,7 +110,7 @@ def test_arrows_point_one_way() -> None:
 
 def test_the_serving_path_loads_no_training_library() -> None:
     probe = (
-        "import sys, frontdesk.bundle, frontdesk.serving.server; "
+        "import sys, frontdesk.bundle, frontdesk.serving.server, frontdesk.intent.lists, frontdesk.intent.redis_store; "
         "print([m for m in ('torch', 'pyspark', 'kfp', 'mlflow', 'sklearn', 'matplotlib') if m in sys.modules])"
     )
     python = ROOT / ".venv/bin/python"
