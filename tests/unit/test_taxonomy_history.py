@@ -205,7 +205,7 @@ def test_the_digest_follows_the_content() -> None:
 
 
 @given(label_files())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_the_same_version_maps_every_label_to_itself(content: dict[str, Any]) -> None:
     history = parse_taxonomy(content)
     for version in history.versions():
@@ -214,7 +214,7 @@ def test_the_same_version_maps_every_label_to_itself(content: dict[str, Any]) ->
 
 
 @given(label_files(), st.booleans(), st.sampled_from([None, {"bank": "A"}, {"bank": "B"}]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_mapping_composes(content: dict[str, Any], backwards: bool, row: dict[str, str] | None) -> None:
     versions = parse_taxonomy(content).versions()
     history = parse_taxonomy(content)

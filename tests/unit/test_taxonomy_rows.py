@@ -101,7 +101,7 @@ _DAYS = st.none() | st.integers(-2, 20)
 
 
 @given(label_files(), st.lists(st.tuples(_DAYS, st.integers(0, 12), st.sampled_from(["A", "B", None])), max_size=30))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_a_column_maps_as_its_rows_do(content: dict[str, Any], drawn: list[tuple[int | None, int, str | None]]) -> None:
     history = parse_taxonomy(content)
     days = [None if day is None else START + timedelta(days=day) for day, _, _ in drawn]
