@@ -8,12 +8,16 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
 from rich.table import Table
 
 from frontdesk.errors import FrontdeskError
+from frontdesk.recipes import names
 from frontdesk.storage import canonical_json
 
 Json = typer.Option(False, "--json", help="Print the result as JSON.")
+Recipe = typer.Argument(..., help=f"One of {', '.join(names())}.")
 Columns = typer.Option(None, "--columns", help="Column mapping (YAML). Without it: the simulator's columns.")
 
 
@@ -58,3 +62,12 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
 
 def _share(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def answer_panel(request: Mapping[str, Any], answer: Mapping[str, Any]) -> Panel:
+    """Return a panel of one question and its live answer."""
+    asked = " / ".join(str(request[name]) for name in ("subject", "body") if name in request)
+    lines = [f"[dim]{escape(asked)}[/]"] if asked else []
+    for head, said in answer.get("labels", {}).items():
+        lines.append(f"{head}: [bold]{escape(said['label'])}[/] ({100 * said['confidence']:.0f} %, {said['decision']})")
+    return Panel("\n".join(lines), title="one live answer from the KServe server", title_align="left")

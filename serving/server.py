@@ -18,8 +18,8 @@ import logging
 import signal
 from collections.abc import Sequence
 
-from frontdesk.bundle import Bundle, parse_manifest
-from frontdesk.errors import BundleError, FrontdeskError, UnreadableFile, UsageError
+from frontdesk.bundle import Bundle, manifest_at
+from frontdesk.errors import BundleError, FrontdeskError, UsageError
 from frontdesk.logs import JsonFormatter, StandardError, configure, event
 from frontdesk.serving.data_plane import BundleDataPlane, ShutRepository
 from frontdesk.serving.grpc_server import BundleGRPCServer
@@ -27,7 +27,6 @@ from frontdesk.serving.model import BundleModel, Limits
 from frontdesk.serving.rest import RestServer, listen
 from frontdesk.serving.sdk import ModelServer
 from frontdesk.settings import settings
-from frontdesk.storage import MANIFEST, reading
 
 GRACE_SECONDS = 30
 _log = logging.getLogger(__name__)
@@ -82,12 +81,7 @@ def served_names(bundles: Sequence[str]) -> dict[str, str]:
         raise UsageError("no bundle to serve", remedy="Name the folder of at least one bundle")
     names: dict[str, str] = {}
     for location in bundles:
-        try:
-            with reading(f"{location.rstrip('/')}/{MANIFEST}") as file:
-                manifest = parse_manifest(bytes(file.read()))
-        except UnreadableFile as error:
-            remedy = "Point to a folder that `frontdesk run` wrote"
-            raise BundleError("there is no bundle here: no manifest.json", where=location, remedy=remedy) from error
+        manifest = manifest_at(location)
         name = manifest["recipe"]
         if name in names:
             name = f"{name}-{manifest['model_id'][:8]}"

@@ -4,6 +4,7 @@ from frontdesk.bundle.base import Bundle, InputKind, Output
 from frontdesk.bundle.folder import (
     BUNDLE_FORMAT,
     local_copy,
+    manifest_at,
     parse_manifest,
     save_bundle,
     update_bundle,
@@ -16,6 +17,7 @@ __all__ = [
     "InputKind",
     "Output",
     "local_copy",
+    "manifest_at",
     "parse_manifest",
     "save_bundle",
     "update_bundle",

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from frontdesk.bundle.kinds import KINDS
-from frontdesk.errors import BundleError, StorageError
+from frontdesk.errors import BundleError, StorageError, UnreadableFile
 from frontdesk.golden import GOLDEN
 from frontdesk.storage import MANIFEST, canonical_json, describe, digest, file_digest, reading, write_atomically
 from frontdesk.version import VERSION, code_digest
@@ -157,6 +157,16 @@ def parse_manifest(content: bytes) -> dict[str, Any]:
     if manifest.get("model_id") != model_id or not all(isinstance(size, int) for size in sizes):
         raise BundleError("the manifest was altered: its model_id is another", where=MANIFEST, remedy=_REMEDY)
     return dict(manifest)
+
+
+def manifest_at(location: str) -> dict[str, Any]:
+    """Return the manifest of a bundle, local or ``s3://``, without its files. Raises `BundleError`."""
+    try:
+        with reading(f"{location.rstrip('/')}/{MANIFEST}") as file:
+            return parse_manifest(bytes(file.read()))
+    except UnreadableFile as error:
+        remedy = "Point to a folder that `frontdesk run` wrote"
+        raise BundleError("there is no bundle here: no manifest.json", where=location, remedy=remedy) from error
 
 
 def verify_bundle(folder: Path) -> dict[str, Any]:

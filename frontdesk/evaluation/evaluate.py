@@ -35,9 +35,9 @@ from frontdesk.evaluation.slices import (
     text_keys,
     text_slices,
 )
+from frontdesk.parameters import RunParameters
 from frontdesk.snapshots import read_rows
 from frontdesk.storage import Store, canonical_json, filesystem, write_atomically
-from frontdesk.ticket.recipe import TicketParameters
 from frontdesk.version import VERSION, code_digest
 
 Read = Callable[[], Iterator[pa.RecordBatch]]
@@ -88,7 +88,7 @@ def evaluate(
     snapshot_id: str,
     *,
     v1: LabelBundle | None,
-    parameters: TicketParameters,
+    parameters: RunParameters,
     out: Path,
     network: Path | None = None,
 ) -> dict[str, Any]:

@@ -24,9 +24,13 @@ DOORS = {
         "frontdesk/ticket/start.py",
         "frontdesk/training.py",
         "frontdesk/engines/eager.py",
+        "frontdesk/intent/network.py",
+        "frontdesk/intent/training.py",
+        "frontdesk/intent/engines/eager.py",
     ),
     "lightgbm": ("frontdesk/ticket/classical",),
     "onnx": ("frontdesk/ticket/graph.py",),
+    "redis": ("frontdesk/intent/redis_store.py",),
     "py3langid": ("frontdesk/text/language.py",),
 }
 """The only places that may import an outside system (a prefix of the path)."""
