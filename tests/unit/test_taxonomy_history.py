@@ -15,7 +15,7 @@ from frontdesk.errors import BadTaxonomy, UnreadableFile, UsageError
 from frontdesk.taxonomy import History, Mapped, load_taxonomy, parse_taxonomy
 from tests.label_files import label_files
 
-EXAMPLE = Path(__file__).parents[2] / "examples/taxonomy.yaml"
+EXAMPLE = Path(__file__).with_name("labels.yaml")
 PATHS = ["Cards > Debit > Lost", "Cards > Debit > Stolen", "Cards > Debit", "Cards > Debitors", "Loans"]
 
 
