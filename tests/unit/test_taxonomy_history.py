@@ -241,3 +241,13 @@ def test_renames_and_merges_lose_no_label(content: dict[str, Any]) -> None:
     newest = history.at()
     assert history.mask("h", newest.labels("h")).all()
     assert not history.mask("h", ["no such label"]).any()
+
+
+@given(label_files())
+@settings(max_examples=30, deadline=None)
+def test_a_history_survives_json(content: dict[str, Any]) -> None:
+    history = parse_taxonomy(content)
+    again = parse_taxonomy(history.file.model_dump(mode="json", exclude_none=True))
+    assert again.digest == history.digest
+    assert again.versions() == history.versions()
+    assert parse_taxonomy(history.file.model_dump(mode="json")).digest == history.digest
