@@ -221,7 +221,10 @@ class _Evaluation:
                 head: sections.calibration_figures(outcome, self.temperatures.get(head, 1.0))
                 for head, outcome in outcomes.items()
             },
-            "automation": {head: sections.automation_figures(outcome) for head, outcome in outcomes.items()},
+            "automation": {
+                head: sections.automation_figures(outcome, bundle.policy.heads[head].coverage)
+                for head, outcome in outcomes.items()
+            },
             "tree": {head: sections.tree_figures(outcomes[head], separator) for head, separator in trees.items()},
             "labels": {head: sections.label_figures(outcome) for head, outcome in outcomes.items()},
             "confusion": {head: sections.confusion_figures(outcome) for head, outcome in outcomes.items()},

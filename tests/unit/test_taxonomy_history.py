@@ -15,7 +15,7 @@ from frontdesk.errors import BadTaxonomy, UnreadableFile, UsageError
 from frontdesk.taxonomy import History, Mapped, load_taxonomy, parse_taxonomy
 from tests.label_files import label_files
 
-EXAMPLE = Path(__file__).parents[2] / "examples/taxonomy.yaml"
+EXAMPLE = Path(__file__).with_name("labels.yaml")
 PATHS = ["Cards > Debit > Lost", "Cards > Debit > Stolen", "Cards > Debit", "Cards > Debitors", "Loans"]
 
 
@@ -205,7 +205,7 @@ def test_the_digest_follows_the_content() -> None:
 
 
 @given(label_files())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_the_same_version_maps_every_label_to_itself(content: dict[str, Any]) -> None:
     history = parse_taxonomy(content)
     for version in history.versions():
@@ -214,7 +214,7 @@ def test_the_same_version_maps_every_label_to_itself(content: dict[str, Any]) ->
 
 
 @given(label_files(), st.booleans(), st.sampled_from([None, {"bank": "A"}, {"bank": "B"}]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_mapping_composes(content: dict[str, Any], backwards: bool, row: dict[str, str] | None) -> None:
     versions = parse_taxonomy(content).versions()
     history = parse_taxonomy(content)
@@ -241,3 +241,13 @@ def test_renames_and_merges_lose_no_label(content: dict[str, Any]) -> None:
     newest = history.at()
     assert history.mask("h", newest.labels("h")).all()
     assert not history.mask("h", ["no such label"]).any()
+
+
+@given(label_files())
+@settings(max_examples=30, deadline=None)
+def test_a_history_survives_json(content: dict[str, Any]) -> None:
+    history = parse_taxonomy(content)
+    again = parse_taxonomy(history.file.model_dump(mode="json", exclude_none=True))
+    assert again.digest == history.digest
+    assert again.versions() == history.versions()
+    assert parse_taxonomy(history.file.model_dump(mode="json")).digest == history.digest

@@ -81,7 +81,7 @@ def test_a_version_without_labels_cannot_be_served() -> None:
 
 
 @given(label_files(), st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_a_distribution_over_the_versions_labels_comes_out(content: dict[str, Any], data: st.DataObject) -> None:
     history = parse_taxonomy(content)
     trained, to = (data.draw(st.sampled_from(history.versions())) for _ in range(2))

@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frontdesk.records import EmailColumns, EmailLabels, TicketColumns
+from frontdesk.simulation.emails import simulate
 from frontdesk.snapshots import read_rows, take_snapshot
 from frontdesk.storage import Store
 from frontdesk.taxonomy import Mapped, RowMapper, load_taxonomy, parse_taxonomy
 from frontdesk.ticket.recipe import TicketParameters
 from tests.label_files import START, label_files
 
-EXAMPLE = Path(__file__).parents[2] / "examples/taxonomy.yaml"
+EXAMPLE = Path(__file__).with_name("labels.yaml")
 
 
 def _rows(*rows: tuple[str | None, str | None, str | None, str | None]) -> pa.RecordBatch:
@@ -101,7 +102,7 @@ _DAYS = st.none() | st.integers(-2, 20)
 
 
 @given(label_files(), st.lists(st.tuples(_DAYS, st.integers(0, 12), st.sampled_from(["A", "B", None])), max_size=30))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_a_column_maps_as_its_rows_do(content: dict[str, Any], drawn: list[tuple[int | None, int, str | None]]) -> None:
     history = parse_taxonomy(content)
     days = [None if day is None else START + timedelta(days=day) for day, _, _ in drawn]
@@ -178,3 +179,16 @@ def test_the_tree_of_tickets(tmp_path: Path) -> None:
     )
     assert manifest["labels"]["contact_type"]["n"] == 100
     assert mapper.counts["contact_type"] == {"Payment > Cards > Debit > Lost": 50, "Payment > Cards > Limit": 50}
+
+
+def test_the_example_holds_every_label_of_the_simulated_desk() -> None:
+    mails = simulate(3_000, truth=True)
+    rows = mails.rename_columns({"received_at": "created_at"}).combine_chunks().to_batches()[0]
+    mapper = RowMapper(load_taxonomy(Path(__file__).parents[2] / "examples/taxonomy.yaml"))
+    mapped = mapper(rows)
+    summary = mapper.summary()
+    assert all(not head["unknown"] and not head["without_examples"] for head in summary.values())
+    assert all(head["reasons"]["kept"] > 1_000 for head in summary.values())
+    assert {"ask", "merged", "retired"} <= summary["topic"]["reasons"].keys()
+    for head in mapper.history.heads:
+        assert set(mapped.column(head).to_pylist()) == {None, *mapper.version.labels(head)}
