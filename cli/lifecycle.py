@@ -37,7 +37,8 @@ def run(
     )
     _tell(result, out, time.monotonic() - began, as_json)
     if result.decision != "promote":
-        raise GateRefused(" ".join(result.reasons).removesuffix("."), remedy="The champion stays; the candidate is in the bundle folder")
+        reasons = " ".join(result.reasons).removesuffix(".")
+        raise GateRefused(reasons, remedy="The champion stays; the candidate is in the bundle folder")
 
 
 def _tell(result: RunResult, out: Path, seconds: float, as_json: bool) -> None:
