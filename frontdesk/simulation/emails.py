@@ -186,8 +186,9 @@ def _words(topic: broker.Topic, line: str, language: int, drift: str | None, dic
     for kind, value, sentence in placed:
         begin = text.index(sentence, position)
         position = begin + len(sentence)
-        at = text.index(value, begin)
-        identifiers.append({"kind": kind, "start": at, "end": at + len(value)})
+        number = value.removeprefix("#")
+        at = text.index(number, begin)
+        identifiers.append({"kind": kind, "start": at, "end": at + len(number)})
     return _Words(core, text, identifiers)
 
 
