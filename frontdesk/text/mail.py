@@ -85,7 +85,11 @@ def clean_mail(raw: str | bytes | None, format: MailFormat = "auto") -> CleanedM
         if following.text == result.text:
             break
         result = CleanedMail(
-            following.text, result.reply, result.subject, result.signature or following.signature, result.removed + following.removed
+            following.text,
+            result.reply,
+            result.subject,
+            result.signature or following.signature,
+            result.removed + following.removed,
         )
     return result
 

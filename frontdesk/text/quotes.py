@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from frontdesk.text.boundaries import RULE_LINE, boundary_at, is_quoted
 from frontdesk.text.removed import Removed
+
+_WORD = re.compile(r"[^\W_]")
 
 
 @dataclass
@@ -28,7 +31,7 @@ class Separated:
 
 def has_words(lines: Sequence[str]) -> bool:
     """Tell whether any line has a letter or a digit."""
-    return any(sign.isalnum() for line in lines for sign in line)
+    return any(_WORD.search(line) for line in lines)
 
 
 def separate(lines: list[str]) -> Separated:

@@ -21,26 +21,36 @@ OWN = "Der Übertrag ist noch nicht da, bitte prüfen Sie das."
 
 # Language and program: what stands below the author's words when somebody answers.
 QUOTES = {
-    "de gmail": "Am Di., 3. Sept. 2024 um 09:14 Uhr schrieb Kundendienst <\nhilfe@bank.example>:\n\n> Guten Tag\n> wir prüfen das",
+    "de gmail": "Am Di., 3. Sept. 2024 um 09:14 Uhr schrieb Kundendienst <\nhilfe@bank.example>:\n\n> "
+    "Guten Tag\n> wir prüfen das",
     "de thunderbird": "Am 03.09.24 um 09:14 schrieb Kundendienst:\n> Guten Tag",
-    "de outlook": "Von: Kundendienst <hilfe@bank.example>\nGesendet: Dienstag, 3. September 2024 09:14\nAn: Eva Roth\nBetreff: AW: Übertrag\n\nGuten Tag",
+    "de outlook": "Von: Kundendienst <hilfe@bank.example>\nGesendet: Dienstag, 3. September 2024 "
+    "09:14\nAn: Eva Roth\nBetreff: AW: Übertrag\n\nGuten Tag",
     "de separator": "-----Ursprüngliche Nachricht-----\nVon: Kundendienst\nGesendet: 03.09.2024\n\nGuten Tag",
-    "de gmx": 'Gesendet: Dienstag, 03. September 2024 um 09:14 Uhr\nVon: "Bank" <hilfe@bank.example>\nAn: eva@roth.example\nBetreff: Übertrag\n\nGuten Tag',
+    "de gmx": 'Gesendet: Dienstag, 03. September 2024 um 09:14 Uhr\nVon: "Bank" '
+    "<hilfe@bank.example>\nAn: eva@roth.example\nBetreff: Übertrag\n\nGuten Tag",
     "en apple": "On 3 Sep 2024, at 09:14, Help <help@bank.example> wrote:\n\n> Hello\n> we look into it",
-    "en outlook": "________________________________\nFrom: Help <help@bank.example>\nSent: Tuesday, September 3, 2024 9:14 AM\nTo: Eva Roth\nSubject: RE: transfer\n\nHello",
-    "en bold": "*From:* Help [mailto:help@bank.example]\n*Sent:* Tuesday, September 3, 2024\n*To:* Eva\n*Subject:* transfer\n\nHello",
+    "en outlook": "________________________________\nFrom: Help <help@bank.example>\nSent: Tuesday, "
+    "September 3, 2024 9:14 AM\nTo: Eva Roth\nSubject: RE: transfer\n\nHello",
+    "en bold": "*From:* Help [mailto:help@bank.example]\n*Sent:* Tuesday, September 3, 2024\n*To:* "
+    "Eva\n*Subject:* transfer\n\nHello",
     "en android": "-------- Original message --------\nFrom: Help\nDate: 03/09/2024 09:14\n\nHello",
     "fr": "Le mar. 3 sept. 2024 à 09:14, Service <aide@banque.example> a écrit :\n\n> Bonjour",
-    "fr outlook": "De : Service <aide@banque.example>\nEnvoyé : mardi 3 septembre 2024 09:14\nÀ : Eva\nObjet : RE: transfert\n\nBonjour",
+    "fr outlook": "De : Service <aide@banque.example>\nEnvoyé : mardi 3 septembre 2024 09:14\nÀ : "
+    "Eva\nObjet : RE: transfert\n\nBonjour",
     "fr separator": "----- Message d'origine -----\nDe : Service\n\nBonjour",
     "es": "El mar, 3 sept 2024 a las 9:14, Ayuda (<ayuda@banco.example>) escribió:\n\n> Hola",
-    "es outlook": "De: Ayuda <ayuda@banco.example>\nEnviado el: martes, 3 de septiembre de 2024\nPara: Eva\nAsunto: RE: traspaso\n\nHola",
+    "es outlook": "De: Ayuda <ayuda@banco.example>\nEnviado el: martes, 3 de septiembre de 2024\nPara: "
+    "Eva\nAsunto: RE: traspaso\n\nHola",
     "it": "Il giorno mar 3 set 2024 alle ore 09:14 Aiuto <aiuto@banca.example>\nha scritto:\n\n> Buongiorno",
-    "it outlook": "Da: Aiuto <aiuto@banca.example>\nInviato: martedì 3 settembre 2024\nA: Eva\nOggetto: R: trasferimento\n\nBuongiorno",
+    "it outlook": "Da: Aiuto <aiuto@banca.example>\nInviato: martedì 3 settembre 2024\nA: Eva\nOggetto: R: "
+    "trasferimento\n\nBuongiorno",
     "pt": "Em ter., 3 de set. de 2024 às 09:14, Ajuda <ajuda@banco.example> escreveu:\n\n> Olá",
-    "pt outlook": "De: Ajuda <ajuda@banco.example>\nEnviada em: terça-feira, 3 de setembro de 2024\nPara: Eva\nAssunto: RES: transferência\n\nOlá",
+    "pt outlook": "De: Ajuda <ajuda@banco.example>\nEnviada em: terça-feira, 3 de setembro de 2024\nPara: "
+    "Eva\nAssunto: RES: transferência\n\nOlá",
     "nl": "Op di 3 sep 2024 om 09:14 schreef Hulp <hulp@bank.example>:\n\n> Hallo",
-    "nl outlook": "Van: Hulp <hulp@bank.example>\nVerzonden: dinsdag 3 september 2024\nAan: Eva\nOnderwerp: RE: overdracht\n\nHallo",
+    "nl outlook": "Van: Hulp <hulp@bank.example>\nVerzonden: dinsdag 3 september 2024\nAan: "
+    "Eva\nOnderwerp: RE: overdracht\n\nHallo",
     "ru": "вт, 3 сент. 2024 г. в 09:14, Помощь <help@bank.example>:\n\n> Добрый день",
     "ru mail.ru": "Вторник, 3 сентября 2024, 9:14 +03:00 от Помощь <help@bank.example>:\n\n> Добрый день",
     "ru wrote": "3 сентября 2024 г., 9:14, Помощь <help@bank.example> написал(а):\n\n> Добрый день",
@@ -55,7 +65,8 @@ SIGNATURES = {
     "de": "Mit freundlichen Grüßen\n\nEva Roth",
     "de short": "VG Eva",
     "de thanks": "Vielen Dank im Voraus und viele Grüße\nEva Roth",
-    "de card": "Freundliche Grüße\n\nEva Roth\nLeiterin Einkauf\nRoth Handel GmbH\nTel.: 0221 / 99 88 77\nwww.roth.example",
+    "de card": "Freundliche Grüße\n\nEva Roth\nLeiterin Einkauf\nRoth Handel GmbH\nTel.: 0221 / 99 88 "
+    "77\nwww.roth.example",
     "card only": "Eva Roth\nRoth Handel GmbH\nTel. +49 221 998877\neva@roth.example",
     "en": "Kind regards,\nEva",
     "fr": "Cordialement,\nEva Roth",
@@ -78,10 +89,13 @@ SIGNATURES = {
 
 FOOTERS = {
     "register": "Roth Handel GmbH, Sitz der Gesellschaft: Köln\nAmtsgericht Köln HRB 12345, Geschäftsführer: Eva Roth",
-    "vertraulich": "Diese E-Mail enthält vertrauliche Informationen. Wenn Sie nicht der richtige Adressat sind, vernichten Sie diese E-Mail.",
+    "vertraulich": "Diese E-Mail enthält vertrauliche Informationen. Wenn Sie nicht der richtige Adressat "
+    "sind, vernichten Sie diese E-Mail.",
     "confidential": "This e-mail is confidential. If you are not the intended recipient, please delete this message.",
-    "confidentiel": "Ce message et ses pièces jointes sont confidentiels et établis à l'intention exclusive de ses destinataires.",
-    "riservato": "Questo messaggio è riservato. Se lo avete ricevuto per errore, vi preghiamo di informare il destinatario.",
+    "confidentiel": "Ce message et ses pièces jointes sont confidentiels et établis à l'intention exclusive "
+    "de ses destinataires.",
+    "riservato": "Questo messaggio è riservato. Se lo avete ricevuto per errore, vi preghiamo di "
+    "informare il destinatario.",
     "environment": "Please consider the environment before printing this e-mail.",
     "virus": "Virenfrei. www.avast.com",
 }
@@ -149,7 +163,10 @@ def test_a_postscript_stays() -> None:
 
 
 def test_a_forwarded_mail_without_words_above_is_the_mail() -> None:
-    older = "---------- Forwarded message ---------\nFrom: Bank <hilfe@bank.example>\nDate: Tue, Sep 3, 2024\nSubject: Übertrag\nTo: Eva\n\nIhr Depot ist gesperrt."
+    older = (
+        "---------- Forwarded message ---------\nFrom: Bank <hilfe@bank.example>\nDate: Tue, Sep "
+        "3, 2024\nSubject: Übertrag\nTo: Eva\n\nIhr Depot ist gesperrt."
+    )
     cleaned = clean_mail(f"Zur Info\n\n{older}")
     assert cleaned.text == "Zur Info\n\nIhr Depot ist gesperrt."
     assert cleaned.reply.split() == f"Zur Info {older}".split()
@@ -159,27 +176,37 @@ def test_a_forwarded_mail_without_words_above_is_the_mail() -> None:
 
 def test_a_mail_that_is_only_a_quote_or_only_a_signature_is_not_emptied() -> None:
     assert clean_mail("> Guten Tag\n> Ihr Depot ist gesperrt").text == "Guten Tag\nIhr Depot ist gesperrt"
-    assert clean_mail("Von: Bank <a@b.example>\nGesendet: heute\nBetreff: Depot\n\nIhr Depot ist gesperrt").text == "Ihr Depot ist gesperrt"
+    assert (
+        clean_mail("Von: Bank <a@b.example>\nGesendet: heute\nBetreff: Depot\n\nIhr Depot ist gesperrt").text
+        == "Ihr Depot ist gesperrt"
+    )
     assert clean_mail("Mit freundlichen Grüßen\nEva").text == "Mit freundlichen Grüßen\nEva"
     assert clean_mail("-- \nEva").text == "--\nEva"
 
 
 def test_a_gateway_warning_and_an_address_suffix_go() -> None:
-    cleaned = clean_mail(f"ACHTUNG: Diese E-Mail kommt von einem externen Absender.\n\n{OWN} (Adresssuche nach: Musterweg 3, 50667 Köln)")
+    cleaned = clean_mail(
+        f"ACHTUNG: Diese E-Mail kommt von einem externen Absender.\n\n{OWN} (Adresssuche nach: Musterweg 3, 50667 Köln)"
+    )
     assert cleaned.text == OWN
     assert cleaned.counts() == {"banner": 1, "suffix": 1}
 
 
 def test_links_lose_what_follows_people() -> None:
-    cleaned = clean_mail("Siehe https://bank.example/depot?id=3&utm_source=mail&fbclid=x und https://bank.example/?a=1 [cid:image001.png@01D7]")
+    cleaned = clean_mail(
+        "Siehe https://bank.example/depot?id=3&utm_source=mail&fbclid=x und "
+        "https://bank.example/?a=1 [cid:image001.png@01D7]"
+    )
     assert cleaned.text == "Siehe https://bank.example/depot?id=3 und https://bank.example/?a=1"
     assert cleaned.counts() == {"tracking": 2}
 
 
 HTML = """<!DOCTYPE html><html><head><title>x</title><style>p > a {color:red} .q {margin:0}</style></head><body>
-<div style="display:none">Vorschau &amp; mehr</div><!-- Kommentar --><p>Guten&nbsp;Tag,</p><p>{own}<br>Zweite   Zeile &lt;3</p>
+<div style="display:none">Vorschau &amp; mehr</div><!-- Kommentar -->
+<p>Guten&nbsp;Tag,</p><p>{own}<br>Zweite   Zeile &lt;3</p>
 <ul><li>eins</li><li>zwei</li></ul><script>alert("<p>")</script><img src="https://t.example/p.gif" width=1 height=1>
-<div class="gmail_quote"><div>Am Di., 3. Sept. 2024 um 09:14 Uhr schrieb Bank &lt;<a href="mailto:a@b.example">a@b.example</a>&gt;:</div>
+<div class="gmail_quote"><div>Am Di., 3. Sept. 2024 um 09:14 Uhr schrieb Bank
+&lt;<a href="mailto:a@b.example">a@b.example</a>&gt;:</div>
 <blockquote>Alter <b>Text</b></blockquote></div></body></html>"""
 
 
@@ -220,14 +247,16 @@ def _message(cte: str, charset: str) -> bytes:
     return message.as_bytes()
 
 
-@pytest.mark.parametrize(("cte", "charset"), [("base64", "utf-8"), ("quoted-printable", "iso-8859-1"), ("8bit", "utf-8")])
+@pytest.mark.parametrize(
+    ("cte", "charset"), [("base64", "utf-8"), ("quoted-printable", "iso-8859-1"), ("8bit", "utf-8")]
+)
 @pytest.mark.parametrize("as_text", [False, True])
 def test_a_raw_message(cte: str, charset: str, as_text: bool) -> None:
     raw = _message(cte, charset)
     cleaned = clean_mail(raw.decode("utf-8") if as_text else raw)
     assert cleaned.subject == "AW: Übertrag"
     assert cleaned.text == OWN
-    assert [(part.kind, part.text) for part in cleaned.removed][0] == ("attachment", "Vollmacht.pdf")
+    assert (cleaned.removed[0].kind, cleaned.removed[0].text) == ("attachment", "Vollmacht.pdf")
 
 
 def test_a_pasted_header_is_no_message() -> None:
@@ -257,8 +286,31 @@ def test_an_unknown_format_is_refused() -> None:
 
 
 _PIECES = st.sampled_from(
-    [*QUOTES.values(), *SIGNATURES.values(), *FOOTERS.values(), OWN, HTML, "<p>", "</blockquote>", "<blockquote>", "&lt;p&gt;", "&amp;lt;br&amp;gt;"]
-    + ["> ", "-- ", "\n\n", "\n", "Subject: x", "Content-Type: text/plain; charset=utf-16", "(Adresse: x)", "PS: y", "=C3=BC=\n", "Ã¼", "ÃƒÂ¼", "____", "a"]
+    [
+        *QUOTES.values(),
+        *SIGNATURES.values(),
+        *FOOTERS.values(),
+        OWN,
+        HTML,
+        "<p>",
+        "</blockquote>",
+        "<blockquote>",
+        "&lt;p&gt;",
+        "&amp;lt;br&amp;gt;",
+        "> ",
+        "-- ",
+        "\n\n",
+        "\n",
+        "Subject: x",
+        "Content-Type: text/plain; charset=utf-16",
+        "(Adresse: x)",
+        "PS: y",
+        "=C3=BC=\n",
+        "Ã¼",
+        "ÃƒÂ¼",
+        "____",
+        "a",
+    ]
 )
 _MAILS = st.lists(_PIECES | st.text(max_size=12), max_size=8).map("\n".join)
 
@@ -279,8 +331,8 @@ def test_cleaning_twice_is_cleaning_once(text: str) -> None:
 
 @given(st.binary(max_size=400) | st.lists(_PIECES.map(str.encode) | st.binary(max_size=20), max_size=8).map(b"\n".join))
 @settings(max_examples=250, deadline=None)
-@example(b"Content-Type: multipart/mixed; boundary=\"\n\n--\n")
-@example(b"MIME-Version: 1.0\nSubject: =?utf-8?q?=?=\nContent-Type: text/plain; charset=\"\x00\"\n\nx")
+@example(b'Content-Type: multipart/mixed; boundary="\n\n--\n')
+@example(b'MIME-Version: 1.0\nSubject: =?utf-8?q?=?=\nContent-Type: text/plain; charset="\x00"\n\nx')
 @example(b"Message-ID: <[\nContent-Disposition: attachment; filename*0*=x''%\n\nx")
 def test_no_bytes_raise(raw: bytes) -> None:
     for kind in ("auto", "plain", "html", "eml"):
@@ -290,7 +342,15 @@ def test_no_bytes_raise(raw: bytes) -> None:
 @pytest.mark.slow
 def test_a_hundred_thousand_random_byte_strings_raise_nothing() -> None:
     dice = random.Random(7)
-    pieces = [piece.encode() for piece in [*QUOTES.values(), *SIGNATURES.values(), HTML, "Content-Type: multipart/mixed; boundary=a\n\n--a\n"]]
+    pieces = [
+        piece.encode()
+        for piece in [
+            *QUOTES.values(),
+            *SIGNATURES.values(),
+            HTML,
+            "Content-Type: multipart/mixed; boundary=a\n\n--a\n",
+        ]
+    ]
     for _ in range(100_000):
         raw = dice.randbytes(dice.randrange(120))
         if dice.random() < 0.3:
