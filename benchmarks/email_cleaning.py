@@ -172,7 +172,16 @@ def main() -> None:
     replies = [(place, item) for place, item in enumerate(items) if item["expected_reply"] is not None]
     signed = [(place, item) for place, item in enumerate(items) if item["expected_signature"] is not None]
     table = Table(title=f"{chosen.data.name}: {len(replies)} replies, {len(signed)} signatures, {len(items)} mails")
-    for column in ("parser", "reply, no signature", "reply, signed", "one", "either", "signatures", "ms, median", "p95"):
+    for column in (
+        "parser",
+        "reply, no signature",
+        "reply, signed",
+        "one",
+        "either",
+        "signatures",
+        "ms, median",
+        "p95",
+    ):
         table.add_column(column, justify="left" if column == "parser" else "right")
     for name in every:
         bare = [same(answers[name][place].bare, item["expected_reply"]) for place, item in replies]

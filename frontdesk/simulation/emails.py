@@ -20,6 +20,7 @@ import pyarrow as pa
 from frontdesk.errors import UsageError
 from frontdesk.simulation import broker, identities, layouts
 from frontdesk.simulation.tickets import write
+from frontdesk.simulation.topics import TOPICS, Topic
 
 __all__ = ["HEADS", "SCHEMA", "TRUTH", "changes", "simulate", "write", "write_changes"]
 
@@ -30,8 +31,22 @@ ENGLISH = 0.2
 COMPANIES = 0.12
 DUPLICATES = 0.01
 
+
+@dataclass(frozen=True)
+class _Change:
+    date: datetime
+    head: str
+    kind: str
+    old: list[str]
+    new: list[str]
+
+
 _FIRST = datetime(2024, 1, 1, tzinfo=UTC)
 _SPAN = timedelta(days=730)
+_CHANGES = tuple(
+    _Change(datetime.fromisoformat(one["date"]).replace(tzinfo=UTC), one["head"], one["change"], one["from"], one["to"])
+    for one in broker.CHANGES
+)
 _BANKS = tuple(broker.BANKS)
 _LINES = tuple(broker.LINES)
 
@@ -54,7 +69,7 @@ TRUTH = pa.schema(
         *((f"true_{head}", pa.string()) for head in HEADS),
     ]
 )
-"""Columns of the truth: the words of the author, ``[{"kind", "start", "end"}]`` in them as JSON, labels without noise."""
+"""Columns of the truth: the author's words, ``[{"kind", "start", "end"}]`` in them as JSON, labels without noise."""
 
 
 def simulate(rows: int, seed: int = 0, *, drift: str | None = None, truth: bool = False) -> pa.Table:
@@ -82,7 +97,9 @@ def simulate(rows: int, seed: int = 0, *, drift: str | None = None, truth: bool 
         mail = dict(mails[-1]) if repeated else _mail(received, drift, dice)
         mails.append(mail | {"id": f"E{seed}-{row:07d}", "received_at": received})
     schema = pa.schema([*SCHEMA, *TRUTH]) if truth else SCHEMA
-    return pa.table({field.name: pa.array([mail[field.name] for mail in mails], field.type) for field in schema}, schema=schema)
+    return pa.table(
+        {field.name: pa.array([mail[field.name] for mail in mails], field.type) for field in schema}, schema=schema
+    )
 
 
 def changes() -> list[dict[str, Any]]:
@@ -129,24 +146,15 @@ def _line(bank: str, received: datetime, dice: random.Random) -> str:
     return dice.choices(lines, [broker.LINES[line][place] for line in lines])[0]
 
 
-def _topic(received: datetime, drift: str | None, dice: random.Random) -> broker.Topic:
-    topics = [topic for topic in broker.TOPICS if topic.name != "Fax request" or _before(received, "topic", "Fax request")]
+def _topic(received: datetime, drift: str | None, dice: random.Random) -> Topic:
+    topics = [topic for topic in TOPICS if topic.name != "Fax request" or _before(received, "topic", "Fax request")]
     weights = [1 / topic.weight**2 if drift == "topic-mix" else topic.weight for topic in topics]
     return dice.choices(topics, weights)[0]
 
 
 def _before(received: datetime, head: str, label: str) -> bool:
     """Tell whether the change that names a label lies ahead."""
-    for change in broker.CHANGES:
-        if change["head"] == head and label in (*_names(change, "from"), *_names(change, "to")):
-            return received < datetime.fromisoformat(str(change["date"])).replace(tzinfo=UTC)
-    raise AssertionError(f"no change names {label}")
-
-
-def _names(change: dict[str, object], side: str) -> tuple[str, ...]:
-    names = change[side]
-    assert isinstance(names, list)
-    return tuple(names)
+    return any(received < one.date for one in _CHANGES if one.head == head and label in (*one.old, *one.new))
 
 
 @dataclass(frozen=True)
@@ -158,9 +166,11 @@ class _Words:
     identifiers: list[dict[str, Any]]
 
 
-def _words(topic: broker.Topic, line: str, language: int, drift: str | None, dice: random.Random) -> _Words:
+def _words(topic: Topic, line: str, language: int, drift: str | None, dice: random.Random) -> _Words:
     """Write greeting, matter, and sentences about numbers."""
-    product = dice.choice(broker.VAGUE[language] if dice.random() < broker.VAGUE_SHARE else broker.PRODUCTS[line][language])
+    product = dice.choice(
+        broker.VAGUE[language] if dice.random() < broker.VAGUE_SHARE else broker.PRODUCTS[line][language]
+    )
     core = dice.choice(topic.ways[language]).format(p=product)
     opener = dice.choice(broker.OPENERS[language])
     matter = opener + core
@@ -186,8 +196,9 @@ def _words(topic: broker.Topic, line: str, language: int, drift: str | None, dic
     for kind, value, sentence in placed:
         begin = text.index(sentence, position)
         position = begin + len(sentence)
-        at = text.index(value, begin)
-        identifiers.append({"kind": kind, "start": at, "end": at + len(value)})
+        number = value.removeprefix("#")
+        at = text.index(number, begin)
+        identifiers.append({"kind": kind, "start": at, "end": at + len(number)})
     return _Words(core, text, identifiers)
 
 
@@ -203,10 +214,12 @@ def _distractor(language: int, dice: random.Random) -> str:
     )
 
 
-def _subject(topic: broker.Topic, core: str, language: int, dice: random.Random) -> str:
+def _subject(topic: Topic, core: str, language: int, dice: random.Random) -> str:
     prefix = dice.choice(("", "", "", "AW: " if language == 0 else "Re: "))
     if dice.random() < 0.35:
-        return prefix + dice.choice((("Anfrage", "Frage", "Bitte um Hilfe"), ("Question", "Request", "Help needed"))[language])
+        return prefix + dice.choice(
+            (("Anfrage", "Frage", "Bitte um Hilfe"), ("Question", "Request", "Help needed"))[language]
+        )
     if language == 1 and dice.random() < 0.5:
         return prefix + topic.name
     return prefix + core[0].upper() + core[1:60].rsplit(" ", 1)[0]
@@ -229,9 +242,9 @@ def _body(text: str, subject: str, writer: layouts.Writer, received: datetime, d
     return layouts.message(subject, body, markup if dice.random() < 0.6 else None, writer, received)
 
 
-def _labels(line: str, topic: broker.Topic, bank: str, received: datetime, drift: str | None) -> dict[str, str]:
+def _labels(line: str, topic: Topic, bank: str, received: datetime, drift: str | None) -> dict[str, str]:
     """Return the labels as they are called at the mail's time."""
-    queue = broker.BANK_QUEUES.get((bank, topic.queue)) or broker.OTHER_QUEUES.get((line, topic.queue)) or topic.queue
+    queue = broker.BANK_QUEUES.get((bank, topic.queue), broker.OTHER_QUEUES.get((line, topic.queue), topic.queue))
     labels = {"business_line": _called("business_line", line, received), "queue": _called("queue", queue, received)}
     if drift == "queue-rename":
         labels["queue"] = f"Team {labels['queue']}"
@@ -239,15 +252,13 @@ def _labels(line: str, topic: broker.Topic, bank: str, received: datetime, drift
 
 
 def _called(head: str, label: str, received: datetime) -> str:
-    """Return a label's name at a time: splits and renames give older names to the past, renames and merges newer ones."""
-    for change in reversed(broker.CHANGES):
-        if change["head"] == head and change["change"] in ("rename", "split") and label in _names(change, "to"):
-            if received < datetime.fromisoformat(str(change["date"])).replace(tzinfo=UTC):
-                label = _names(change, "from")[0]
-    for change in broker.CHANGES:
-        if change["head"] == head and change["change"] in ("rename", "merge") and label in _names(change, "from"):
-            if received >= datetime.fromisoformat(str(change["date"])).replace(tzinfo=UTC):
-                label = _names(change, "to")[0]
+    """Return a label's name at a time: older before a rename or split, newer since a rename or merge."""
+    for one in reversed(_CHANGES):
+        if one.head == head and one.kind in ("rename", "split") and label in one.new and received < one.date:
+            label = one.old[0]
+    for one in _CHANGES:
+        if one.head == head and one.kind in ("rename", "merge") and label in one.old and received >= one.date:
+            label = one.new[0]
     return label
 
 

@@ -13,16 +13,18 @@ from collections.abc import Callable
 _IBAN_DIGITS = {"DE": 18, "AT": 16, "CH": 17, "BE": 12, "DK": 14, "ES": 20}
 _IBAN_SHARES = (0.82, 0.06, 0.04, 0.03, 0.02, 0.03)
 _FIRST_NAMES = (
-    "Anna", "Lukas", "Mia", "Jonas", "Emma", "Paul", "Lena", "Felix", "Sofia", "Max", "Jürgen", "Renate", "Ayşe", "Mehmet", "Olga", "Tim",
-    "Birgit", "Hans-Peter", "Chiara", "Noah", "Grace", "Oliver", "Emily", "Harry",
+    "Anna", "Lukas", "Mia", "Jonas", "Emma", "Paul", "Lena", "Felix", "Sofia", "Max", "Jürgen", "Renate",
+    "Ayşe", "Mehmet", "Olga", "Tim", "Birgit", "Hans-Peter", "Chiara", "Noah", "Grace", "Oliver", "Emily",
+    "Harry",
 )  # fmt: skip
 _LAST_NAMES = (
-    "Schneider", "Müller", "Weber", "Wagner", "Becker", "Hoffmann", "Schäfer", "Koch", "Richter", "Klein", "Wolf", "Neumann", "Yılmaz",
-    "Krüger", "Hartmann", "Lange", "Werner", "Krause", "Lehmann", "Huber", "Mayr", "Smith", "Taylor", "von Berg",
+    "Schneider", "Müller", "Weber", "Wagner", "Becker", "Hoffmann", "Schäfer", "Koch", "Richter", "Klein",
+    "Wolf", "Neumann", "Yılmaz", "Krüger", "Hartmann", "Lange", "Werner", "Krause", "Lehmann", "Huber", "Mayr",
+    "Smith", "Taylor", "von Berg",
 )  # fmt: skip
 _HOSTS = (
-    "web.de", "gmx.de", "gmx.net", "t-online.de", "gmail.com", "outlook.de", "posteo.de", "freenet.de", "kanzlei-huber.de", "proton.me", "icloud.com",
-    "mail.uni-bonn.de",
+    "web.de", "gmx.de", "gmx.net", "t-online.de", "gmail.com", "outlook.de", "posteo.de", "freenet.de",
+    "kanzlei-huber.de", "proton.me", "icloud.com", "mail.uni-bonn.de",
 )  # fmt: skip
 _MOBILE = ("151", "152", "157", "160", "162", "170", "171", "172", "173", "175", "176", "177", "178", "179")
 _CITIES = {"30": 7, "40": 7, "89": 7, "69": 7, "221": 6, "711": 6, "341": 6, "6221": 5}
@@ -121,16 +123,26 @@ def phone(dice: random.Random) -> str:
         number = dice.choice("2345678") + _digits(dice, length - 1)
     shown = number if dice.random() < 0.6 else _grouped(number, dice.choice((2, 3)), " ")
     ways = (
-        f"0{area} {shown}", f"0{area}/{shown}", f"0{area}-{number}", f"0{area}{number}", f"(0{area}) {shown}",
-        f"+49 {area} {shown}", f"+49{area}{number}", f"+49 (0){area} {shown}", f"0049 {area} {shown}", f"0{area} / {shown}",
-    )  # fmt: skip
+        f"0{area} {shown}",
+        f"0{area}/{shown}",
+        f"0{area}-{number}",
+        f"0{area}{number}",
+        f"(0{area}) {shown}",
+        f"+49 {area} {shown}",
+        f"+49{area}{number}",
+        f"+49 (0){area} {shown}",
+        f"0049 {area} {shown}",
+        f"0{area} / {shown}",
+    )
     return dice.choice(ways)
 
 
 def email(dice: random.Random) -> str:
     """Return a mail address."""
     first, last = (name.lower().translate(_PLAIN_LETTERS) for name in person(dice))
-    local = dice.choice((f"{first}.{last}", f"{first[0]}.{last}", f"{last}{dice.randrange(50, 99)}", f"{first}_{last}", f"{first}+bank"))
+    local = dice.choice(
+        (f"{first}.{last}", f"{first[0]}.{last}", f"{last}{dice.randrange(50, 99)}", f"{first}_{last}", f"{first}+bank")
+    )
     address = f"{local}@{dice.choice(_HOSTS)}"
     if dice.random() < 0.05:
         return address.replace("@", " (at) ")
@@ -139,7 +151,9 @@ def email(dice: random.Random) -> str:
 
 def url(dice: random.Random) -> str:
     """Return a web address."""
-    host = dice.choice(("www.mein-broker.de", "mein-broker.de", "app.sparfuchs.com", "www.finanzforum.net", "hilfe.depotwelt.eu"))
+    host = dice.choice(
+        ("www.mein-broker.de", "mein-broker.de", "app.sparfuchs.com", "www.finanzforum.net", "hilfe.depotwelt.eu")
+    )
     path = dice.choice(("", "/login", "/konto/uebersicht?seite=2", "/a/b-c.html", "/faq#limit"))
     return dice.choice(("https://", "http://", "")) + host + path if "www" in host else f"https://{host}{path}"
 
@@ -147,7 +161,9 @@ def url(dice: random.Random) -> str:
 def customer(dice: random.Random) -> str:
     """Return a customer, depot or contract number."""
     number = _digits(dice, 9)
-    return dice.choice((f"4{number[:7]}", f"{number[:3]}-{number[3:8]}", f"7{number}", f"K{number[:6]}", f"{number[:4]}/{number[4:7]}"))
+    return dice.choice(
+        (f"4{number[:7]}", f"{number[:3]}-{number[3:8]}", f"7{number}", f"K{number[:6]}", f"{number[:4]}/{number[4:7]}")
+    )
 
 
 def case(dice: random.Random) -> str:

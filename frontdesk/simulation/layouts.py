@@ -12,31 +12,53 @@ from email.utils import format_datetime
 from frontdesk.simulation import identities
 
 _CLOSINGS = (
-    ("Mit freundlichen Grüßen", "Viele Grüße", "Beste Grüße", "Freundliche Grüße", "MfG", "LG", "Mit besten Grüßen", "Herzliche Grüße aus Köln"),
+    (
+        "Mit freundlichen Grüßen",
+        "Viele Grüße",
+        "Beste Grüße",
+        "Freundliche Grüße",
+        "MfG",
+        "LG",
+        "Mit besten Grüßen",
+        "Herzliche Grüße aus Köln",
+    ),
     ("Kind regards,", "Best regards,", "Regards,", "Yours sincerely,", "Many thanks and best wishes,", "Cheers,"),
 )
 _MOBILE_LINES = (
-    ("Von meinem iPhone gesendet", "Gesendet von meinem Samsung Galaxy", "Gesendet mit der WEB.DE Mail App", "Diese Nachricht wurde von meinem Android Mobiltelefon mit GMX Mail gesendet."),
+    (
+        "Von meinem iPhone gesendet",
+        "Gesendet von meinem Samsung Galaxy",
+        "Gesendet mit der WEB.DE Mail App",
+        "Diese Nachricht wurde von meinem Android Mobiltelefon mit GMX Mail gesendet.",
+    ),
     ("Sent from my iPhone", "Get Outlook for Android<https://aka.ms/AAb9ysg>", "Sent from Yahoo Mail on Android"),
 )
-_ROLES = (("Steuerberater", "Geschäftsführerin", "Leiter Einkauf"), ("Managing Director", "Head of Finance", "Office Manager"))
+_ROLES = (
+    ("Steuerberater", "Geschäftsführerin", "Leiter Einkauf"),
+    ("Managing Director", "Head of Finance", "Office Manager"),
+)
 _LEGAL = (
     (
-        "{firm} GmbH | Sitz der Gesellschaft: Köln | Amtsgericht Köln, HRB {number}\nGeschäftsführer: {person} | USt-IdNr.: DE{number}111",
-        "Diese E-Mail enthält vertrauliche und rechtlich geschützte Informationen. Wenn Sie nicht der richtige Empfänger sind oder diese E-Mail "
+        "{firm} GmbH | Sitz der Gesellschaft: Köln "
+        "| Amtsgericht Köln, HRB {number}\nGeschäftsführer: {person} | USt-IdNr.: DE{number}111",
+        "Diese E-Mail enthält vertrauliche und rechtlich geschützte Informationen. Wenn Sie "
+        "nicht der richtige Empfänger sind oder diese E-Mail "
         "irrtümlich erhalten haben, informieren Sie bitte den Absender und vernichten Sie diese Mail.",
         "Bitte denken Sie an die Umwelt, bevor Sie diese E-Mail ausdrucken.",
     ),
     (
         "{firm} Ltd. Registered in England, company number {number}. Registered office: 1 High Street, Leeds",
-        "This e-mail and any attachments are confidential and intended solely for the addressee. If you have received this message in error, "
+        "This e-mail and any attachments are confidential and intended solely for the addressee. "
+        "If you have received this message in error, "
         "please notify the sender and delete it.",
         "Please consider the environment before printing this e-mail.",
     ),
 )
 _DESK = (
-    "Guten Tag,\n\nvielen Dank für Ihre Nachricht. Wir kümmern uns darum und melden uns innerhalb von zwei Tagen.\n\nIhr Kundenservice\nTel. 089 1234567",
-    "Hello,\n\nthank you for your message. We are looking into it and will come back to you within two days.\n\nYour customer service\nTel. +49 89 1234567",
+    "Guten Tag,\n\nvielen Dank für Ihre Nachricht. Wir kümmern uns darum und melden uns "
+    "innerhalb von zwei Tagen.\n\nIhr Kundenservice\nTel. 089 1234567",
+    "Hello,\n\nthank you for your message. We are looking into it and will come back to you "
+    "within two days.\n\nYour customer service\nTel. +49 89 1234567",
 )
 _WEEKDAYS = ("Mo", "Di", "Mi", "Do", "Fr", "Sa", "So")
 _STYLE = "<style>p {margin:0; font-family:Arial} .q {border-left:1px solid #ccc} @media print {p {color:#000}}</style>"
@@ -67,13 +89,22 @@ def signature(writer: Writer, dice: random.Random) -> list[str]:
     lines = [dice.choice(_CLOSINGS[writer.language]), writer.name if dice.random() < 0.8 else writer.first]
     parts: list[str] = []
     if writer.firm is not None:
-        lines += ["", f"{dice.choice(_ROLES[writer.language])}, {writer.firm} GmbH", f"Tel. {identities.phone(dice)}", identities.email(dice)]
+        lines += [
+            "",
+            f"{dice.choice(_ROLES[writer.language])}, {writer.firm} GmbH",
+            f"Tel. {identities.phone(dice)}",
+            identities.email(dice),
+        ]
         number = str(dice.randrange(10_000, 99_999))
         legal = dice.sample(_LEGAL[writer.language], k=dice.randint(1, 3))
         person = " ".join(identities.person(dice))
         parts = [text.format(firm=writer.firm, number=number, person=person) for text in legal]
     elif dice.random() < 0.3:
-        lines += [f"Mobil: {identities.phone(dice)}"] if dice.random() < 0.5 else [f"{writer.last}weg {dice.randrange(1, 99)}", "50667 Köln"]
+        lines += (
+            [f"Mobil: {identities.phone(dice)}"]
+            if dice.random() < 0.5
+            else [f"{writer.last}weg {dice.randrange(1, 99)}", "50667 Köln"]
+        )
     if dice.random() < 0.15:
         lines = ["-- ", writer.name, *lines[2:]]
     return ["\n".join(lines), *parts]
@@ -89,10 +120,19 @@ def quote(writer: Writer, received: datetime, dice: random.Random) -> tuple[str,
         stamp = sent.strftime("%d.%m.%Y um %H:%M") if german else sent.strftime("%a, %b %d, %Y at %I:%M %p")
         if german and dice.random() < 0.5:
             stamp = f"{_WEEKDAYS[sent.weekday()]}., {sent.day}. {sent.strftime('%m.%Y um %H:%M')} Uhr"
-        intro = f"Am {stamp} schrieb Kundenservice <service@mein-broker.de>:" if german else f"On {stamp}, Service <service@mein-broker.de> wrote:"
+        intro = (
+            f"Am {stamp} schrieb Kundenservice <service@mein-broker.de>:"
+            if german
+            else f"On {stamp}, Service <service@mein-broker.de> wrote:"
+        )
         return intro, [f"> {line}".rstrip() for line in answer]
     names = ("Von", "Gesendet", "An", "Betreff") if german else ("From", "Sent", "To", "Subject")
-    values = ("Kundenservice <service@mein-broker.de>", sent.strftime("%d.%m.%Y %H:%M"), writer.name, "AW: Ihre Anfrage" if german else "RE: your request")
+    values = (
+        "Kundenservice <service@mein-broker.de>",
+        sent.strftime("%d.%m.%Y %H:%M"),
+        writer.name,
+        "AW: Ihre Anfrage" if german else "RE: your request",
+    )
     block = "\n".join(f"{name}: {value}" for name, value in zip(names, values, strict=True))
     if form < 0.6:
         block = ("-----Ursprüngliche Nachricht-----\n" if german else "-----Original Message-----\n") + block
@@ -118,7 +158,10 @@ def marked_up(text: str, below: list[str], quoted: tuple[str, list[str]] | None,
         intro, lines = quoted
         bare = "<br>".join(html.escape(line.removeprefix(">").strip()) for line in lines)
         if lines[0].startswith(">"):
-            older = f'<div class="gmail_quote"><div class="gmail_attr">{_escaped(intro)}</div><blockquote class="gmail_quote">{bare}</blockquote></div>'
+            older = (
+                f'<div class="gmail_quote"><div class="gmail_attr">{_escaped(intro)}</div><blockquote '
+                f'class="gmail_quote">{bare}</blockquote></div>'
+            )
         else:
             older = f'<div style="border-top:solid #E1E1E1 1.0pt"><p>{_escaped(intro.strip())}</p></div><p>{bare}</p>'
     pixel = _PIXEL.format(number=dice.randrange(10**9)) if dice.random() < 0.5 else ""

@@ -19,7 +19,7 @@ from frontdesk.text.markup import html_to_text
 from frontdesk.text.mime import OpenedMail, open_mail
 from frontdesk.text.quotes import Separated, has_words, separate
 from frontdesk.text.removed import Removed
-from frontdesk.text.signatures import signature_start
+from frontdesk.text.signatures import is_postscript, signature_start
 from frontdesk.text.tracking import untracked
 
 MailFormat = Literal["auto", "plain", "html", "eml"]
@@ -32,7 +32,6 @@ MAX_CHARACTERS = 100_000
 
 _COVERING_NOTE_WORDS = 12
 _PASSES = 8
-_POSTSCRIPT = ("ps", "p.s", "nb", "n.b")
 
 
 @dataclass(frozen=True)
@@ -79,12 +78,18 @@ def clean_mail(raw: str | bytes | None, format: MailFormat = "auto") -> CleanedM
     opened = open_mail(raw or "", format)
     result = _clean(opened)
     again: MailFormat = "plain" if format == "plain" else "auto"
+    if not result.removed and opened.subject is None and not opened.is_html and result.text == opened.body:
+        return result
     for _ in range(_PASSES):  # what one pass uncovers, the next one sees: a signature above a footer, escaped markup
         following = _clean(open_mail(result.text, again))
         if following.text == result.text:
             break
         result = CleanedMail(
-            following.text, result.reply, result.subject, result.signature or following.signature, result.removed + following.removed
+            following.text,
+            result.reply,
+            result.subject,
+            result.signature or following.signature,
+            result.removed + following.removed,
         )
     return result
 
@@ -122,32 +127,37 @@ def _message(separated: Separated, removed: list[Removed]) -> list[str]:
     return separated.own
 
 
-def _without_ends(lines: list[str], removed: list[Removed]) -> tuple[list[str], str]:
+def _without_ends(written: list[str], removed: list[Removed]) -> tuple[list[str], str]:
     """Take off banners, footers and signatures until none is left; return the rest and the signature."""
+    lines = [after for before, after in pairwise(["", *written]) if before.strip() or after.strip()]
+    worded = next((number for number, line in enumerate(lines) if has_words([line])), len(lines))
     begin = banner_end(lines)
     if begin and has_words(lines[begin:]):
         removed.append(Removed("banner", _joined(lines[:begin]), "a warning that a mail gateway put above the mail"))
-        lines = lines[begin:]
+        del lines[:begin]
+        worded = next(number for number, line in enumerate(lines) if has_words([line]))
     signature: list[str] = []
+    postscript: list[str] = []
     while True:
         start = footer_start(lines)
-        if start is not None and has_words(lines[:start]):
+        if start is not None and start > worded:
             removed.append(Removed("footer", _joined(lines[start:]), "legal or automatic footer"))
-            lines = lines[:start]
+            del lines[start:]
             continue
-        found = signature_start(lines)
-        if found is None or not has_words(lines[: found[0]]):
-            return lines, _joined(signature)
-        part, postscript = _postscript(lines[found[0] :])
+        found = signature_start(lines, all_lines=not signature)
+        if found is None or found[0] <= worded:
+            return [*lines, *postscript], _joined(signature)
+        part, said = _postscript(lines[found[0] :])
         removed.append(Removed("signature", _joined(part), found[1]))
-        signature = [*part, *signature]
-        lines = [*lines[: found[0]], *postscript]
+        signature[:0] = part
+        postscript[:0] = said
+        del lines[found[0] :]
 
 
 def _postscript(lines: list[str]) -> tuple[list[str], list[str]]:
     """Divide a signature from the postscript below it."""
     for number, line in enumerate(lines[1:], 1):
-        if line.lstrip().lower().startswith(_POSTSCRIPT) and line.lstrip(" PpSsNnBb.")[:1] in (":", " ", "-"):
+        if is_postscript(line):
             return lines[:number], ["", *lines[number:]]
     return lines, []
 

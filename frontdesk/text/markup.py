@@ -16,10 +16,12 @@ _TAG = re.compile(r"""</?([a-zA-Z][a-zA-Z0-9:]{0,30}+)((?:[^<>"']++|"[^"]*+"|'[^
 _LOOSE_TAG = re.compile(r"</?([a-zA-Z][a-zA-Z0-9:]{0,30}+)([^<>]*+)>")
 _LONGEST_TAG = 4_000
 _REPEATED_ENTITY = re.compile("&(?:(?:amp|#38|#x26);)++")
-_LONG_REFERENCE = re.compile("&#[0-9]{8,}+")
+_LONG_REFERENCE = re.compile("&#[0-9]{8,}+;?")
+_WORD = re.compile(r"[^\W_]")
 _SPACES = re.compile(r"[ \t\r\n\f]+")
 _HIDING = re.compile(
-    r"display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all|(?:font-size|max-height|opacity)\s*:\s*0(?:px|pt|em|%)?\s*(?:;|$|[\"'])",
+    r"display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all|(?:font-size|max-height"
+    r"|opacity)\s*:\s*0(?:px|pt|em|%)?\s*(?:;|$|[\"'])",
     re.IGNORECASE,
 )
 _NO_MARGIN = re.compile(r"msonormal|margin\s*:\s*0|ecx", re.IGNORECASE)
@@ -44,7 +46,7 @@ def html_to_text(markup: str) -> tuple[str, list[Removed]]:
 
 
 def _says_something(text: str) -> bool:
-    return any(sign.isalnum() for sign in text)
+    return _WORD.search(text) is not None
 
 
 class _Page:
@@ -67,7 +69,7 @@ class _Page:
             self.line.append(_SPACES.sub(" ", data))
 
     def end_line(self, blank: bool = False) -> None:
-        text = "".join(self.line).strip()
+        text = " ".join("".join(self.line).split())
         self.line.clear()
         mark = "> " * min(self.depth, _DEEPEST)
         if text:

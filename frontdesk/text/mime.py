@@ -23,7 +23,8 @@ _MACHINE_HEADERS = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _MARKUP = re.compile(
-    r"<(?:!doctype|html|head|body|div|p|br|span|table|td|tr|font|blockquote|style|meta|a\s+href|b|i|strong|ul|li|h[1-6])"
+    r"<(?:!doctype|html|head|body|div|p|br|span|table|td|tr|font|blockquote|style|meta"
+    r"|a\s+href|b|i|strong|ul|li|h[1-6])"
     r"(?:\s[^<>]{0,2000})?/?>",
     re.IGNORECASE,
 )

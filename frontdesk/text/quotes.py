@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from frontdesk.text.boundaries import RULE_LINE, boundary_at, is_quoted
 from frontdesk.text.removed import Removed
+
+_WORD = re.compile(r"[^\W_]")
 
 
 @dataclass
@@ -28,7 +31,7 @@ class Separated:
 
 def has_words(lines: Sequence[str]) -> bool:
     """Tell whether any line has a letter or a digit."""
-    return any(sign.isalnum() for line in lines for sign in line)
+    return any(_WORD.search(line) for line in lines)
 
 
 def separate(lines: list[str]) -> Separated:
@@ -36,47 +39,51 @@ def separate(lines: list[str]) -> Separated:
     if not has_words(lines):
         return Separated(own=lines)
     result = Separated()
-    while True:
-        own, older, body, kind = _newest(lines, result.removed)
-        result.own = own
-        if older and kind == "forward":
-            nested = Separated()
-            inner, rest, _, _ = _newest(body, nested.removed)
-            result.passed_on_body = inner
-            result.passed_on = older[: len(older) - len(body)] + inner
-            result.removed += nested.removed
-            if rest:
-                result.removed.append(Removed("quote", "\n".join(rest), "older message inside the forwarded one"))
-            if has_words(own) or has_words(inner):
-                return result
-            body = rest
-        if has_words(own):
-            if older and kind != "forward":
-                result.removed.append(Removed("quote", "\n".join(older), "an older message begins here"))
-            return result
-        if has_words(body):
-            headers = older[: len(older) - len(body)]
-            result.removed.append(Removed("header", "\n".join(headers), "headers of the only message there is"))
-            lines = body
-        else:  # everything is marked as quoted
-            result.removed.clear()
-            bare = [line.lstrip("> \t") for line in lines]
-            result.own = bare if has_words(bare) else lines
-            return result
-
-
-def _newest(lines: list[str], removed: list[Removed]) -> tuple[list[str], list[str], list[str], str]:
-    """Read down to the first older message; ``>`` lines on the way are skipped.
-
-    A single marked line without an attribution stays: people begin lines with ``>`` too.
-
-    Returns:
-        The own lines, the older message, the older message without its headers, and its kind.
-    """
     quoted = [is_quoted(line) for line in lines]
     several = sum(quoted) > 1
+    begin = 0
+    while begin < len(lines):
+        own, older = _newest(lines, quoted, several, begin, result.removed)
+        if older is not None and older.kind == "forward":
+            inner, nested = _newest(lines, quoted, several, older.body, result.removed)
+            if has_words(own) or has_words(inner):
+                result.passed_on, result.passed_on_body = [*lines[older.line : older.body], *inner], inner
+                older = nested
+        if has_words(own) or result.passed_on:
+            result.own = own
+            if older is not None:
+                result.removed.append(Removed("quote", "\n".join(lines[older.line :]), "an older message begins here"))
+            return result
+        if older is None:
+            break
+        headers = "\n".join(lines[older.line : older.body])
+        result.removed.append(Removed("header", headers, "headers of the only message there is"))
+        begin = older.body
+    # Everything is quoted.
+    result.removed.clear()
+    bare = [line.lstrip("> \t") for line in lines]
+    result.own = bare if has_words(bare) else lines
+    return result
+
+
+@dataclass(frozen=True)
+class _Older:
+    """The line where an older message begins, the first line of its own text, and its kind."""
+
+    line: int
+    body: int
+    kind: str
+
+
+def _newest(
+    lines: Sequence[str], quoted: Sequence[bool], several: bool, begin: int, removed: list[Removed]
+) -> tuple[list[str], _Older | None]:
+    """Read from a line down to the first older message; ``>`` lines on the way are skipped.
+
+    A single marked line without an attribution stays: people begin lines with ``>`` too.
+    """
     own: list[str] = []
-    number = 0
+    number = begin
     while number < len(lines):
         if not lines[number].strip():
             own.append("")
@@ -98,11 +105,11 @@ def _newest(lines: list[str], removed: list[Removed]) -> tuple[list[str], list[s
                 below += 1
             if not (boundary.attribution and below < len(lines) and quoted[below]):
                 _drop_rules(own)
-                return own, lines[number:], lines[boundary.body :], boundary.kind
+                return own, _Older(number, boundary.body, boundary.kind)
             end = _end_of_quote(lines, quoted, below)
             removed.append(Removed("quote", "\n".join(lines[number:end]), boundary.why))
         number = end
-    return own, [], [], ""
+    return own, None
 
 
 def _end_of_quote(lines: Sequence[str], quoted: Sequence[bool], number: int) -> int:

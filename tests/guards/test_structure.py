@@ -31,6 +31,9 @@ DOORS = {
     "lightgbm": ("frontdesk/ticket/classical",),
     "onnx": ("frontdesk/ticket/graph.py",),
     "redis": ("frontdesk/intent/redis_store.py",),
+    "charset_normalizer": ("frontdesk/text/charset.py",),
+    "phonenumbers": ("frontdesk/text/identifiers.py",),
+    "stdnum": ("frontdesk/text/identifiers.py",),
     "py3langid": ("frontdesk/text/language.py",),
 }
 """The only places that may import an outside system (a prefix of the path)."""
