@@ -45,10 +45,12 @@ class IntentParameters(BaseModel):
     """0 takes as many as give `_STEPS` steps, between 4 and 30: small tables need more passes."""
     batch_tokens: int = Field(1_024, ge=16)
     """Tokens of a batch, padding included; one session at least."""
-    rate: float = Field(2e-3, gt=0)
+    rate: float = Field(4e-3, gt=0)
     weight_decay: float = Field(0.01, ge=0)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-    validation_share: float = Field(0.1, gt=0, lt=0.5)
+    event_weight: float = Field(0.3, ge=0, le=1)
+    """Weight of a position whose next row is an event, not yet the intent that it predicts."""
+    validation_share: float = Field(0.05, gt=0, lt=0.5)
     """Share of the training sessions, the newest, that measures every epoch and fits what stands on the network."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """``auto``: bfloat16 on a GPU that has it, float32 elsewhere."""

@@ -51,7 +51,7 @@ def _normalised(values: np.ndarray) -> np.ndarray:
 
 def _gelu(values: np.ndarray) -> np.ndarray:
     """Return GELU by its tanh form, as the network has it."""
-    inner = values * values
+    inner: np.ndarray = values * values
     inner *= np.float32(0.044715)
     inner += 1
     inner *= values
