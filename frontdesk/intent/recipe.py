@@ -13,7 +13,7 @@ from frontdesk.intent.attention_mask import MEMORY, WINDOW
 
 NAME = "intent"
 _STEPS = 2_400
-_EPOCHS = (4, 30)
+_EPOCHS = (4, 16)
 
 
 class IntentParameters(BaseModel):
@@ -33,8 +33,8 @@ class IntentParameters(BaseModel):
     """Tokens up to the newest among which events are seen; intents are seen always."""
     memory: int = Field(MEMORY, ge=1)
     """Opened intents that are seen: bounds what a live session costs."""
-    dropout: float = Field(0.1, ge=0, lt=1)
-    operator_dropout: float = Field(0.15, ge=0, le=1)
+    dropout: float = Field(0.2, ge=0, lt=1)
+    operator_dropout: float = Field(0.3, ge=0, le=1)
     """Share of training sessions whose operator is hidden, so that the unknown operator is trained."""
     line_dropout: float = Field(0.02, ge=0, le=1)
     token_dropout: float = Field(0.01, ge=0, lt=1)
@@ -42,12 +42,12 @@ class IntentParameters(BaseModel):
 
     # Training
     epochs: int = Field(0, ge=0)
-    """0 takes as many as give `_STEPS` steps, between 4 and 30: small tables need more passes."""
+    """0 takes as many as give `_STEPS` steps, between 4 and 16: small tables need more passes."""
     batch_tokens: int = Field(1_024, ge=16)
     """Tokens of a batch, padding included; one session at least."""
     rate: float = Field(4e-3, gt=0)
-    weight_decay: float = Field(0.01, ge=0)
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    weight_decay: float = Field(0.1, ge=0)
+    label_smoothing: float = Field(0.1, ge=0, lt=1)
     event_weight: float = Field(0.3, ge=0, le=1)
     """Weight of a position whose next row is an event, not yet the intent that it predicts."""
     validation_share: float = Field(0.05, gt=0, lt=0.5)
