@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from frontdesk.errors import UsageError
 from frontdesk.intent.attention_mask import MEMORY, WINDOW
@@ -56,6 +56,12 @@ class IntentParameters(BaseModel):
     """``auto``: bfloat16 on a GPU that has it, float32 elsewhere."""
     checkpoint_seconds: float = Field(30, gt=0)
 
+    @model_validator(mode="after")
+    def _divides(self) -> IntentParameters:
+        if self.width % self.heads:
+            raise ValueError("heads must divide width")
+        return self
+
     def epochs_for(self, steps_per_epoch: int) -> int:
         """Return the passes over a training set of some batches."""
         least, most = _EPOCHS
@@ -82,4 +88,4 @@ def parameters_of(values: dict[str, Any]) -> IntentParameters:
         key = ".".join(str(part) for part in first["loc"])
         words = "there is no such parameter" if first["type"] == "extra_forbidden" else first["msg"]
         known = ", ".join(IntentParameters.model_fields)
-        raise UsageError(f"parameter {key}: {words}", remedy=f"Known parameters: {known}") from error
+        raise UsageError(f"parameter {key}: {words}" if key else words, remedy=f"Known parameters: {known}") from error

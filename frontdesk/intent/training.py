@@ -106,13 +106,13 @@ class Trainer:
         self.bfloat16 = parameters.precision == "bfloat16" or (
             parameters.precision == "auto" and self.device.type == "cuda" and torch.cuda.is_bf16_supported()
         )
+        if not (sessions.is_target & (sessions.intents >= 0)).any():
+            raise TrainingError("no session has an opened intent to learn", remedy="Check the columns kind and name")
         held_out = min(max(round(len(sessions) * parameters.validation_share), 1), len(sessions) // 2)
         self.first_held_out = int(sessions.offsets[len(sessions) - held_out])
         self.learnt = short_pieces(sessions.take(0, len(sessions) - held_out))
         self.held_out = short_pieces(sessions.take(len(sessions) - held_out, len(sessions)))
         self.positions = Positions.of(self.learnt)
-        if not (self.positions.targets >= 0).any():
-            raise TrainingError("no session has an opened intent to learn", remedy="Check the columns kind and name")
         self.born = first_times(self.learnt, len(tokenizer.intents))
         torch.manual_seed(parameters.seed)
         config = NetworkConfig(

@@ -53,8 +53,9 @@ def test_padding_changes_nothing(short: list[int], long: list[int]) -> None:
 
 def test_positional_encoding_there_is_none() -> None:
     network = small_network(small_config(layers=1))
-    apart = [EVENT] * 5
-    sessions = [[*apart, 3, *apart, 4, *apart], [*apart, 4, *apart, 3, *apart], [*apart, 3, *apart, *apart, 4, *apart]]
+    apart = [EVENT] * 9  # longer than the window and the path together
+    orders = ([3, *apart, 4], [4, *apart, 3], [3, *apart, *apart, 4])
+    sessions = [[*apart, *order, *apart] for order in orders]
     with torch.no_grad():
         one, swapped, stretched = (network(batch_of(each))[0, -1] for each in sessions)
         torch.testing.assert_close(one, swapped, rtol=1e-4, atol=1e-4)
