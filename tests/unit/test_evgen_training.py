@@ -28,7 +28,7 @@ from pathlib import Path
 from frontdesk.intent.training import train_evgen
 from tests.intent_sessions import made_sessions, small_tokenizer
 from tests.unit.test_evgen_training import SMALL
-train_evgen(made_sessions(60), small_tokenizer(), SMALL.model_copy(update={"epochs": 60}), Path(sys.argv[1]))
+train_evgen(made_sessions(60), small_tokenizer(), SMALL.model_copy(update={"epochs": 12}), Path(sys.argv[1]))
 """
 
 
