@@ -27,6 +27,7 @@ KINDS = {
         (
             "weights.safetensors",
             "config.json",
+            "counts.safetensors",
             "markov.safetensors",
             "markov-intents.safetensors",
             "toppop.safetensors",

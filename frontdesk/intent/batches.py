@@ -49,12 +49,14 @@ class Positions:
             elsewhere the newest row's: the owner of a coming event is not known yet.
         targets: int32 [T + S], the next intent, however many events come before it; `UNSEEN` behind the last one and
             where training does not know it.
+        before_target: bool [T + S], the next row is that intent.
     """
 
     offsets: np.ndarray
     operators: np.ndarray
     lines: np.ndarray
     targets: np.ndarray
+    before_target: np.ndarray
 
     @classmethod
     def of(cls, sessions: SessionSet) -> Positions:
@@ -76,7 +78,9 @@ class Positions:
         ends = sessions.offsets[1:][sessions.session_of]
         has = coming < ends
         targets[before[has]] = sessions.intents[coming[has]]
-        return cls(offsets, operators, lines, targets)
+        before_target = np.zeros(rows + count, bool)
+        before_target[before] = sessions.is_target
+        return cls(offsets, operators, lines, targets, before_target)
 
 
 def pad(sessions: SessionSet, positions: Positions, places: np.ndarray) -> Padded:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from frontdesk.evaluation.slices import SLICE_COLUMN
-from frontdesk.intent.batches import Positions, batches, pad
 from frontdesk.intent.counts import first_distinct, top_counts
-from frontdesk.intent.engines.arrays import ArrayNetwork, opened_at, softmax
+from frontdesk.intent.evgen import EvGen
 from frontdesk.intent.keys import windows
 from frontdesk.intent.markov import Backoff, MarkovTable, NextIntents, Ranking, build_table, rank
 from frontdesk.intent.metrics import LONGEST, SHOWN, Requests, Similarity, by_slice, measure, ranks, slices
@@ -23,7 +23,7 @@ from frontdesk.intent.tokens import Tokenizer
 from frontdesk.intent.toppop import TopPop
 from frontdesk.progress import report
 
-_TOKENS_AT_ONCE = 8_192
+_SESSIONS_AT_ONCE = 500
 
 
 def toppop_lists(model: TopPop, asked: Requests) -> np.ndarray:
@@ -88,32 +88,22 @@ def baselines(
     }
 
 
-def evgen_ranking(network: ArrayNetwork, test: SessionSet, asked: Requests, width: int = 2 * LONGEST) -> Ranking:
+def evgen_ranking(evgen: EvGen, test: SessionSet, asked: Requests, width: int = 2 * LONGEST) -> Ranking:
     """Return the network's lists, each asked just before the opened intent that it must predict.
 
     Args:
-        network: the served engine.
+        evgen: as it is served.
         width: entries of a list; at most the catalogue's size.
     """
-    width = min(width, network.config.intents)
+    width = min(width, evgen.network.config.intents)
     intents = np.zeros((len(asked.rows), width), np.int32)
     scores = np.zeros((len(asked.rows), width), np.float32)
-    positions, lengths = Positions.of(test), np.diff(test.offsets)
-    first = np.searchsorted(asked.sessions, np.arange(len(test)))  # requests stand session after session
-    last = np.searchsorted(asked.sessions, np.arange(len(test)), side="right")
-    done = 0
-    for places in batches(lengths, np.argsort(lengths, kind="stable"), _TOKENS_AT_ONCE):
-        padded = pad(test, positions, places)
-        stream, _ = network.full(padded)
-        opened = opened_at(padded.tokens, network.config.intents)
-        for place, session in enumerate(places):
-            rows = np.arange(first[session], last[session])
-            at = asked.rows[rows] - test.offsets[session]
-            logits = network.read(stream[place, at], asked.operators[rows], asked.lines[rows], opened[place, at])
-            order = np.argsort(-logits, axis=1, kind="stable")[:, :width]
-            intents[rows], scores[rows] = order, np.take_along_axis(softmax(logits), order, 1)
-            done += len(rows)
-        report("evaluate", done, len(asked.rows), "lists of the network")
+    begins = np.searchsorted(asked.sessions, np.arange(0, len(test), _SESSIONS_AT_ONCE))  # a session is read at once
+    for begin, end in pairwise([*begins.tolist(), len(asked.rows)]):
+        found = evgen.row_scores(test, asked.rows[begin:end])
+        order = np.argsort(-found, axis=1, kind="stable")[:, :width]
+        intents[begin:end], scores[begin:end] = order, np.take_along_axis(found, order, 1)
+        report("evaluate", end, len(asked.rows), "lists of the network")
     return Ranking(intents, scores, np.zeros_like(intents, np.int8))
 
 

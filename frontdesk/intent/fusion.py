@@ -13,18 +13,9 @@ from frontdesk.errors import BundleError, UnreadableFile
 from frontdesk.golden import GOLDEN
 from frontdesk.intent.batches import pad_requests
 from frontdesk.intent.configuration import default_configuration
-from frontdesk.intent.engines.arrays import softmax
 from frontdesk.intent.golden import golden_table
-from frontdesk.intent.opening import (
-    CONFIG,
-    MARKOV,
-    MARKOV_INTENTS,
-    TOPPOP,
-    WEIGHTS,
-    open_network,
-    prove,
-    save_intent_bundle,
-)
+from frontdesk.intent.keys import suffix_keys, window_of
+from frontdesk.intent.opening import EVGEN, MARKOV, MARKOV_INTENTS, TOPPOP, open_evgen, prove, save_intent_bundle
 from frontdesk.intent.sessions import Session
 from frontdesk.intent.tokens import Tokenizer
 from frontdesk.progress import report
@@ -52,19 +43,20 @@ def fuse_bundle(store: Store, snapshot: str, tensors: Path, models: Path, work: 
         raise UnreadableFile("there is no such snapshot", where=store.uri("snapshots", snapshot))
     tokenizer = Tokenizer.from_json(orjson.loads((tensors / "tokenizer.json").read_bytes()))
     report("fuse", 0, 2, "golden rows")
-    reference = EagerEngine(models / "evgen")
+    reference, served = EagerEngine(models / "evgen"), open_evgen(models / "evgen", tokenizer)
 
     def scores(sessions: Sequence[Session]) -> np.ndarray:
         padded = pad_requests(sessions)
-        return softmax(reference.logits(padded)[np.arange(len(sessions)), padded.lengths])
+        logits = reference.logits(padded)[np.arange(len(sessions)), padded.lengths]
+        window = np.concatenate([window_of(session) for session in sessions])
+        return served.stacking.mix(logits, served.counts.look_up(suffix_keys(window)))
 
     target = work / "bundle"
     draft = target.with_name(".bundle.unproven")
     save_intent_bundle(
         draft,
         files={
-            WEIGHTS: models / "evgen" / WEIGHTS,
-            CONFIG: models / "evgen" / CONFIG,
+            **{name: models / "evgen" / name for name in EVGEN},
             MARKOV: tensors / MARKOV,
             MARKOV_INTENTS: tensors / MARKOV_INTENTS,
             TOPPOP: models / "toppop" / TOPPOP,
@@ -78,7 +70,7 @@ def fuse_bundle(store: Store, snapshot: str, tensors: Path, models: Path, work: 
         card="",
     )
     report("fuse", 1, 2, "proof")
-    difference = prove(open_network(draft, tokenizer), draft, tokenizer, EQUAL)
+    difference = prove(open_evgen(draft, tokenizer), draft, tokenizer, EQUAL)
     if not difference <= EQUAL:  # not a number
         raise BundleError("the served network gives no numbers", where=GOLDEN)
     shutil.rmtree(target, ignore_errors=True)

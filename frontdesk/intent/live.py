@@ -29,7 +29,7 @@ _NO_PAGE = 0
 """The first page is never given away: places that hold nothing point to it."""
 _PAGES_PER_SESSION = 2
 _SESSIONS_AT_ONCE = 256
-_LONGEST_PASS = 256
+LONGEST_PASS = 256
 """Tokens of a full pass; what comes after them is stepped, because a full pass costs the square of its length."""
 _CELLS_AT_ONCE = 2_000_000
 
@@ -153,7 +153,7 @@ class LiveSessions:
         while begin < len(requests):
             end, longest = begin, 0
             while end < len(requests):
-                longest = max(longest, min(len(requests[end].tokens), _LONGEST_PASS) + 1)
+                longest = max(longest, min(len(requests[end].tokens), LONGEST_PASS) + 1)
                 if end > begin and (end - begin + 1) * longest * longest > _CELLS_AT_ONCE:
                     break
                 end += 1
@@ -251,6 +251,6 @@ def _opened_by(request: Session) -> tuple[int, int, int, int]:
 
 def _head(request: Session) -> Session:
     """Return the part of a request that one full pass reads."""
-    cut = slice(0, _LONGEST_PASS)
+    cut = slice(0, LONGEST_PASS)
     parts = {name: getattr(request, name)[cut] for name in ("tokens", "is_intent", "intents", "times")}
     return replace(request, **parts)

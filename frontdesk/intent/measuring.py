@@ -61,7 +61,7 @@ def evaluate_sessions(
     """
     train, test = open_sessions(tensors / TRAIN), open_sessions(tensors / TEST)
     tokenizer, asked = bundle.tokenizer, Requests.of(test)
-    ranking = evgen_ranking(bundle.network, test, asked)
+    ranking = evgen_ranking(bundle.evgen, test, asked)
     table = bundle.recommender.tables["all"]
     lists = {"evgen": _cut(ranking.intents), **baselines(train, test, asked, tokenizer, table)}
     similarity = Similarity.of(train, len(tokenizer.intents))
@@ -100,7 +100,7 @@ def evaluate_champion(
     # Which rows count as delivered twice is the candidate's matter, or the two would not answer the same requests.
     own = replace(champion.tokenizer, one_delivery=tokenizer.one_delivery)
     seen = session_set(rows["test"], own, columns)
-    found = evgen_ranking(champion.network, seen, Requests.of(seen)).intents
+    found = evgen_ranking(champion.evgen, seen, Requests.of(seen)).intents
     ids = np.array([tokenizer.intent_ids.get(name, -1) for name in own.intents] + [-1], np.int32)
     lists = _cut(ids[found])
     asked = Requests.of(test)
@@ -118,7 +118,7 @@ def evaluate_log(location: str, data: str, columns: IntentColumns | None, out: P
     test = session_set(usable_rows(rows, mapping), bundle.tokenizer, mapping)
     asked = Requests.of(test)
     lists = {
-        "evgen": _cut(evgen_ranking(bundle.network, test, asked).intents),
+        "evgen": _cut(evgen_ranking(bundle.evgen, test, asked).intents),
         "toppop": toppop_lists(bundle.recommender.toppop, asked),
         "markov": markov_ranking(bundle.recommender.tables["all"], bundle.recommender.toppop, test, asked).intents,
     }

@@ -181,7 +181,12 @@ class EvGenNetwork(nn.Module):
 
 
 def next_intent_loss(
-    logits: Tensor, targets: Tensor, valid: Tensor | None = None, *, label_smoothing: float = 0.0
+    logits: Tensor,
+    targets: Tensor,
+    valid: Tensor | None = None,
+    weights: Tensor | None = None,
+    *,
+    label_smoothing: float = 0.0,
 ) -> Tensor:
     """Return the mean cross-entropy over the positions that have a target: a full softmax, no sampled negatives.
 
@@ -192,28 +197,31 @@ def next_intent_loss(
         logits: float [N, P, K], of any precision; the loss is taken in float32.
         targets: int64 [N, P]; negative = none.
         valid: bool [N, K], the intents that exist while the session runs; None for all.
+        weights: float [N, P], not negative; None for 1 everywhere.
 
     Returns:
         float32 scalar; 0, with zero gradients, where no position has a target.
     """
     has = targets >= 0
+    if weights is not None:
+        has = has & (weights > 0)
     if valid is not None:
         has = has & valid.gather(1, targets.clamp(min=0))
     picked = logits[has].float()  # [M, K]
     if not len(picked):
         return logits.float().sum() * 0.0
     labels = targets[has]
-    weights = torch.ones_like(picked)
+    counted = torch.ones_like(picked)
     if valid is not None:
         allowed = valid[:, None, :].expand(-1, targets.shape[1], -1)[has]
         picked = picked.masked_fill(~allowed, _NEVER)
-        weights = allowed.float()
+        counted = allowed.float()
     log_shares = picked.log_softmax(1)
     loss = -log_shares.gather(1, labels[:, None])[:, 0]
     if label_smoothing:
-        even = -(log_shares * weights).sum(1) / weights.sum(1)
+        even = -(log_shares * counted).sum(1) / counted.sum(1)
         loss = (1 - label_smoothing) * loss + label_smoothing * even
-    return loss.mean()
+    return loss.mean() if weights is None else (loss * weights[has]).sum() / weights[has].sum()
 
 
 _NEVER = -1e9

@@ -11,21 +11,17 @@ import numpy as np
 import orjson
 import pyarrow as pa
 from pydantic import TypeAdapter
-from safetensors.numpy import load_file
 
 from frontdesk.bundle.base import Bundle, Output
 from frontdesk.bundle.folder import POLICY, SPEC, TAXONOMY, parsed, save_bundle
 from frontdesk.errors import BundleError, UsageError
 from frontdesk.golden import GOLDEN
-from frontdesk.intent.batches import pad_requests
 from frontdesk.intent.configuration import Configuration, parse_configuration
-from frontdesk.intent.engines.arrays import ArrayNetwork, opened_at, softmax
-from frontdesk.intent.golden import golden_difference, golden_requests
+from frontdesk.intent.evgen import CONFIG, COUNTS, WEIGHTS, EvGen
+from frontdesk.intent.golden import Scores, golden_difference, golden_requests
 from frontdesk.intent.lists import Validity
-from frontdesk.intent.live import LiveSessions
 from frontdesk.intent.mapped import map_arrays
 from frontdesk.intent.markov import MarkovTable
-from frontdesk.intent.network_config import NetworkConfig
 from frontdesk.intent.recipe import NAME
 from frontdesk.intent.recommender import GuardedStore, Recommender
 from frontdesk.intent.requests import IntentAnswer, parse_requests
@@ -36,7 +32,7 @@ from frontdesk.settings import settings
 from frontdesk.storage import digest
 
 KIND = "intent-evgen"
-WEIGHTS, CONFIG = "weights.safetensors", "config.json"
+EVGEN = (WEIGHTS, CONFIG, COUNTS)
 MARKOV, MARKOV_INTENTS, TOPPOP = "markov.safetensors", "markov-intents.safetensors", "toppop.safetensors"
 TOLERANCE = 1e-4
 """Largest difference of a probability from the golden one, in float32."""
@@ -89,16 +85,14 @@ class IntentBundle(Bundle):
         validity = {name: _validity(bounds) for name, bounds in policy["validity"].items()}
         if parsed(folder, TAXONOMY)["intents"] != list(self.tokenizer.intents):
             raise BundleError("the intents are not those of spec.json", where=TAXONOMY)
-        self.network = open_network(folder, self.tokenizer)
+        self.evgen = open_evgen(folder, self.tokenizer)
         tables = {
             "all": MarkovTable.from_arrays(map_arrays(folder / MARKOV)),
             "intents": MarkovTable.from_arrays(map_arrays(folder / MARKOV_INTENTS)),
         }
         toppop = TopPop.from_arrays(map_arrays(folder / TOPPOP))
         store = _shared_store(self.tokenizer, tables["all"])
-        self.recommender = Recommender(
-            self.tokenizer, self.configuration, self.network, tables, toppop, validity, store
-        )
+        self.recommender = Recommender(self.tokenizer, self.configuration, self.evgen, tables, toppop, validity, store)
         self.inputs = {
             "session": "text",
             "operator": "category",
@@ -145,7 +139,7 @@ def open_bundle(folder: Path, manifest: dict[str, Any], engine: str) -> IntentBu
     if engine not in ("auto", "arrays"):
         raise UsageError(f"there is no engine {engine!r} of intents", remedy="Engines: auto, arrays")
     bundle = IntentBundle(folder, manifest)
-    prove(bundle.network, folder, bundle.tokenizer, TOLERANCE)
+    prove(bundle.evgen, folder, bundle.tokenizer, TOLERANCE)
     return bundle
 
 
@@ -157,22 +151,23 @@ def load_intents(location: str | Path) -> IntentBundle:
     return bundle
 
 
-def open_network(folder: Path, tokenizer: Tokenizer) -> ArrayNetwork:
-    """Return the served engine over the files of a bundle or of a finished training."""
-    config = NetworkConfig.from_json(parsed(folder, CONFIG)["network"])
+def open_evgen(folder: Path, tokenizer: Tokenizer) -> EvGen:
+    """Open the network and its counts from the files of a bundle or of a finished training."""
+    evgen = EvGen.load(folder)
+    config = evgen.network.config
     if (config.intents, config.tokens) != (len(tokenizer.intents), tokenizer.size):
         raise BundleError("the network was trained with another tokeniser", where=CONFIG)
-    return ArrayNetwork(config, load_file(folder / WEIGHTS))
+    return evgen
 
 
-def prove(network: ArrayNetwork, folder: Path, tokenizer: Tokenizer, tolerance: float) -> float:
+def prove(evgen: EvGen, folder: Path, tokenizer: Tokenizer, tolerance: float) -> float:
     """Compare the full pass and the cached step with the golden rows; return the largest difference.
 
     Raises:
         BundleError: it is more than ``tolerance``.
     """
     largest = 0.0
-    for name, scores in (("full pass", full_pass(network)), ("cached step", cached_steps(network))):
+    for name, scores in (("full pass", evgen.scores), ("cached step", cached_steps(evgen))):
         difference = golden_difference(folder, tokenizer, scores)
         if not difference <= tolerance:
             raise BundleError(f"the {name} differs from the golden rows by {difference:.1e}", where=GOLDEN)
@@ -180,28 +175,15 @@ def prove(network: ArrayNetwork, folder: Path, tokenizer: Tokenizer, tolerance: 
     return largest
 
 
-def full_pass(network: ArrayNetwork) -> Any:
-    """Return the scores of sessions read whole, as `golden.Scores`."""
+def cached_steps(evgen: EvGen) -> Scores:
+    """Return the scores of sessions read token by token."""
 
     def scores(sessions: Sequence[Session]) -> np.ndarray:
-        padded = pad_requests(sessions)
-        stream, _ = network.full(padded)
-        opened = opened_at(padded.tokens, network.config.intents)
-        rows, last = np.arange(len(sessions)), padded.lengths
-        return softmax(network.read(stream[rows, last], padded.operator, padded.line, opened[rows, last]))
-
-    return scores
-
-
-def cached_steps(network: ArrayNetwork) -> Any:
-    """Return the scores of sessions read token by token, as `golden.Scores`."""
-
-    def scores(sessions: Sequence[Session]) -> np.ndarray:
-        live = LiveSessions(network, max_sessions=max(len(sessions), 1))
+        live = evgen.live(max(len(sessions), 1))
         longest = max(len(session.tokens) for session in sessions)
-        for length in range(longest + 1):
-            logits = live.logits([_cut(session, length) for session in sessions])
-        return softmax(logits)
+        for length in range(longest):
+            live.logits([_cut(session, length) for session in sessions])
+        return evgen.scores(sessions, live=live)
 
     return scores
 

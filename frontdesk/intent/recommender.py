@@ -13,10 +13,9 @@ import numpy as np
 
 from frontdesk.intent.columns import EVENT
 from frontdesk.intent.configuration import Configuration, LineConfiguration
-from frontdesk.intent.engines.arrays import ArrayNetwork, softmax
+from frontdesk.intent.evgen import EvGen
 from frontdesk.intent.keys import window_of
 from frontdesk.intent.lists import Access, Candidate, Reason, Validity, assemble
-from frontdesk.intent.live import LiveSessions
 from frontdesk.intent.markov import MARKOV, Backoff, Found, MarkovTable, NextIntents, rank
 from frontdesk.intent.requests import IntentAnswer, Source, Suggestion, SuggestionRequest
 from frontdesk.intent.sessions import Session, live_session
@@ -80,7 +79,7 @@ class Recommender:
     Args:
         tokenizer: of all of them.
         configuration: the desk's settings.
-        network: EvGen.
+        evgen: the network with its counts.
         tables: the Markov tables by context: ``all`` rows, or ``intents`` only.
         toppop: for sessions that say nothing yet, and to fill lists.
         validity: when procedures may be opened.
@@ -91,16 +90,16 @@ class Recommender:
         self,
         tokenizer: Tokenizer,
         configuration: Configuration,
-        network: ArrayNetwork,
+        evgen: EvGen,
         tables: dict[str, MarkovTable],
         toppop: TopPop,
         validity: dict[str, Validity],
         store: GuardedStore | None = None,
     ) -> None:
         self.tokenizer, self.configuration = tokenizer, configuration
-        self.network, self.tables, self.toppop, self.validity = network, tables, toppop, validity
+        self.evgen, self.tables, self.toppop, self.validity = evgen, tables, toppop, validity
         self.store = store
-        self.live = LiveSessions(network)
+        self.live = evgen.live()
         self._memory = threading.Lock()
         self._nameless = itertools.count()
 
@@ -147,13 +146,13 @@ class Recommender:
         if not self._memory.acquire(timeout=_WAIT_SECONDS):
             return None
         try:
-            logits = self.live.logits(sessions)
+            scores = self.evgen.scores(sessions, live=self.live)
             for session in sessions:
                 if session.session_id.startswith("\0"):
                     self.live.forget(session.session_id)
         finally:
             self._memory.release()
-        return softmax(logits)
+        return scores
 
     def _ranked(self, scores: np.ndarray) -> list[list[Candidate]]:
         width = min(CANDIDATES, scores.shape[1])

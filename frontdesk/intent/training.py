@@ -21,11 +21,15 @@ from torch import Tensor
 
 from frontdesk.errors import TrainingError
 from frontdesk.intent.batches import Positions, batches, pad
+from frontdesk.intent.evgen import CONFIG, COUNTS, WEIGHTS
+from frontdesk.intent.keys import suffix_keys, windows
+from frontdesk.intent.mapped import write_arrays
 from frontdesk.intent.network import Dropouts, EvGenNetwork, SessionBatch, next_intent_loss
 from frontdesk.intent.network_config import NetworkConfig
 from frontdesk.intent.recipe import IntentParameters
 from frontdesk.intent.sessions import SessionSet
-from frontdesk.intent.tokens import Tokenizer
+from frontdesk.intent.stacking import Stacking, opening_counts
+from frontdesk.intent.tokens import UNSEEN, Tokenizer
 from frontdesk.logs import event
 from frontdesk.progress import report
 from frontdesk.settings import settings
@@ -51,9 +55,10 @@ def train_evgen(sessions: SessionSet, tokenizer: Tokenizer, parameters: IntentPa
         work: folder of this training; a finished one is returned as it is, an interrupted one goes on.
 
     Returns:
-        ``work/evgen``: ``weights.safetensors``, ``config.json``, ``history.json`` (per epoch loss and the hit rates of
-        the held-out sessions), ``validation.safetensors`` (logits float32 [n, K], labels int32 [n], and the row of
-        `sessions` that each asks before, int64 [n]), manifest last.
+        ``work/evgen``: ``weights.safetensors``, ``counts.safetensors``, ``config.json``, ``history.json`` (per epoch
+        loss, and hit rates of the network alone on the held-out sessions), ``validation.safetensors`` (of the network:
+        logits float32 [n, K], labels int32 [n], and the row of `sessions` that each asks before, int64 [n]), manifest
+        last.
 
     Raises:
         TrainingError: no opened intent to learn, or a loss that is not finite.
@@ -96,18 +101,18 @@ class Trainer:
     def __init__(
         self, sessions: SessionSet, tokenizer: Tokenizer, checkpoints: Path, parameters: IntentParameters
     ) -> None:
-        self.parameters = parameters
+        self.sessions, self.parameters = sessions, parameters
         self.device = device_of(settings().device)
         self.bfloat16 = parameters.precision == "bfloat16" or (
             parameters.precision == "auto" and self.device.type == "cuda" and torch.cuda.is_bf16_supported()
         )
+        if not (sessions.is_target & (sessions.intents >= 0)).any():
+            raise TrainingError("no session has an opened intent to learn", remedy="Check the columns kind and name")
         held_out = min(max(round(len(sessions) * parameters.validation_share), 1), len(sessions) // 2)
         self.first_held_out = int(sessions.offsets[len(sessions) - held_out])
         self.learnt = short_pieces(sessions.take(0, len(sessions) - held_out))
         self.held_out = short_pieces(sessions.take(len(sessions) - held_out, len(sessions)))
         self.positions = Positions.of(self.learnt)
-        if not (self.positions.targets >= 0).any():
-            raise TrainingError("no session has an opened intent to learn", remedy="Check the columns kind and name")
         self.born = first_times(self.learnt, len(tokenizer.intents))
         torch.manual_seed(parameters.seed)
         config = NetworkConfig(
@@ -187,28 +192,36 @@ class Trainer:
         factor = min(1.0, share / _WARM_UP + 1e-3) * 0.5 * (1 + math.cos(math.pi * share))
         for group in self.adam.param_groups:
             group["lr"] = self.parameters.rate * factor
-        batch, targets, valid = self._batch(places)
+        batch, targets, valid, weights = self._batch(places)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             logits = self.network(batch)
-        loss = next_intent_loss(logits, targets, valid, label_smoothing=self.parameters.label_smoothing)
+        loss = next_intent_loss(logits, targets, valid, weights, label_smoothing=self.parameters.label_smoothing)
         self.adam.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), _LONGEST_GRADIENT)
         self.adam.step()
         return float(loss.detach())
 
-    def _batch(self, places: np.ndarray) -> tuple[SessionBatch, Tensor, Tensor]:
-        """Return sessions, their targets int64 [N, P], and the intents that existed when they ended, bool [N, K]."""
+    def _batch(self, places: np.ndarray) -> tuple[SessionBatch, Tensor, Tensor, Tensor]:
+        """Return sessions; at their positions the targets, int64 [N, P], and their weights, float32 [N, P]; and the
+        intents that existed when the sessions ended, bool [N, K]."""
         begin, lengths = self.positions.offsets[places], self.lengths[places]
         steps = np.arange(int(lengths.max()) + 1)
         inside = steps <= lengths[:, None]
-        targets = np.where(inside, self.positions.targets[np.where(inside, begin[:, None] + steps, 0)], -1)
+        flat = np.where(inside, begin[:, None] + steps, 0)
+        targets = np.where(inside, self.positions.targets[flat], UNSEEN)
+        weights = np.where(self.positions.before_target[flat], 1.0, self.parameters.event_weight)
         last = self.learnt.times[self.learnt.offsets[places + 1] - 1]
-        valid = self.born <= last[:, None]
+        padded = pad(self.learnt, self.positions, places)
+        # A request knows who asks now, not who opened a session that was handed over: training shows any of them.
+        draw = np.random.default_rng([self.parameters.seed, 3, self.step]).integers(0, lengths + 1)
+        rows = np.arange(len(places))
+        padded = replace(padded, operator=padded.asking_operator[rows, draw], line=padded.asking_line[rows, draw])
         return (
-            to_device(pad(self.learnt, self.positions, places), self.device),
+            to_device(padded, self.device),
             torch.from_numpy(targets.astype(np.int64)).to(self.device),
-            torch.from_numpy(valid).to(self.device),
+            torch.from_numpy(self.born <= last[:, None]).to(self.device),
+            torch.from_numpy(weights.astype(np.float32)).to(self.device),
         )
 
     def _finish_epoch(self, loss: float, rate: float) -> None:
@@ -242,14 +255,24 @@ class Trainer:
         """Write the finished network, manifest last."""
         folder.mkdir(parents=True, exist_ok=True)
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()}
-        save_file(weights, folder / "weights.safetensors")
+        save_file(weights, folder / WEIGHTS)
         logits, labels, rows = self.validate()
         save_arrays({"logits": logits, "labels": labels, "rows": rows}, folder / "validation.safetensors")
-        description = {"network": self.network.config.to_json(), "parameters": self.parameters.model_dump()}
-        write_atomically(folder / "config.json", canonical_json(description))
+        write_arrays(folder / COUNTS, opening_counts(self.sessions).arrays())
+        description = {
+            "network": self.network.config.to_json(),
+            "stacking": self._stacking(logits, labels, rows).to_json(),
+            "parameters": self.parameters.model_dump(),
+        }
+        write_atomically(folder / CONFIG, canonical_json(description))
         write_atomically(folder / "history.json", canonical_json(self.history))
         write_atomically(folder / MANIFEST, canonical_json({"files": describe(folder)}))
         self.checkpoint.clear()
+
+    def _stacking(self, logits: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> Stacking:
+        """Weigh the counts of the learnt sessions against the network on the held-out ones."""
+        window = windows(self.sessions, self.sessions.session_of[rows], rows)
+        return Stacking.fit(logits, opening_counts(self.learnt).look_up(suffix_keys(window)), labels)
 
     def _save_checkpoint(self) -> None:
         tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}

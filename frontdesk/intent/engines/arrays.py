@@ -51,7 +51,7 @@ def _normalised(values: np.ndarray) -> np.ndarray:
 
 def _gelu(values: np.ndarray) -> np.ndarray:
     """Return GELU by its tanh form, as the network has it."""
-    inner = values * values
+    inner: np.ndarray = values * values
     inner *= np.float32(0.044715)
     inner += 1
     inner *= values
@@ -61,11 +61,6 @@ def _gelu(values: np.ndarray) -> np.ndarray:
     inner *= values
     inner *= np.float32(0.5)
     return np.asarray(inner)
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Return probabilities of logits, float32 [N, K]."""
-    return _softmax(logits - logits.max(-1, keepdims=True))
 
 
 def _softmax(scores: np.ndarray) -> np.ndarray:
