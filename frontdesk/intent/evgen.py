@@ -21,6 +21,7 @@ from frontdesk.intent.markov import MarkovTable
 from frontdesk.intent.network_config import NetworkConfig
 from frontdesk.intent.sessions import Session, SessionSet
 from frontdesk.intent.stacking import Stacking
+from frontdesk.intent.tokens import FIRST_TOKEN
 
 WEIGHTS, CONFIG, COUNTS = "weights.safetensors", "config.json", "counts.safetensors"
 _TOKENS_AT_ONCE = 4_096
@@ -86,9 +87,11 @@ class EvGen:
         for places in batches(lengths, short[np.argsort(lengths[short], kind="stable")], _TOKENS_AT_ONCE):
             padded = pad_requests([requests[int(place)] for place in places])
             stream, _ = self.network.full(padded)
-            opened = opened_at(padded.tokens, self.network.config.intents)
-            at = (np.arange(len(places)), padded.lengths)
-            found[places] = self.network.read(stream[at], padded.operator, padded.line, opened[at])
+            opened = np.zeros((len(places), self.network.config.intents), bool)
+            row, column = np.nonzero((padded.tokens >= FIRST_TOKEN) & padded.is_intent)
+            opened[row, padded.tokens[row, column] - FIRST_TOKEN] = True
+            last = stream[np.arange(len(places)), padded.lengths]
+            found[places] = self.network.read(last, padded.operator, padded.line, opened)
         return found
 
     def row_scores(self, sessions: SessionSet, rows: np.ndarray, *, valid: np.ndarray | None = None) -> np.ndarray:

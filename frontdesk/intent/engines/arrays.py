@@ -150,20 +150,21 @@ class ArrayNetwork:
         is_intent = np.zeros((rows, length + 1), bool)
         is_intent[:, 1:] = padded.is_intent
         seen = visible(np.arange(length + 1), is_intent, window=self.config.window, memory=self.config.memory)
+        hidden = np.where(seen, np.float32(0), -np.float32(np.inf))
         kept = np.empty((rows, length + 1, self.config.layers, 2, self.config.width), np.float32)
         for layer, block in enumerate(self.blocks):
             parts = block.query_key_value(_normalised(stream)).reshape(rows, length + 1, 3, self.config.width)
             kept[:, :, layer] = parts[:, :, 1:]
-            stream += block.attention_out(self._attend(parts, seen))
+            stream += block.attention_out(self._attend(parts, hidden))
             stream += block.hidden_out(_gelu(block.hidden_in(_normalised(stream))))
         return stream, kept
 
-    def _attend(self, parts: np.ndarray, seen: np.ndarray) -> np.ndarray:
-        """Queries, keys and values [N, P, 3, D] and bool [N, P, P] -> [N, P, D]."""
+    def _attend(self, parts: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+        """Queries, keys and values [N, P, 3, D]; 0 where seen and -inf elsewhere [N, P, P] -> [N, P, D]."""
         rows, positions, _, width = parts.shape
         heads = parts.reshape(rows, positions, 3, self.config.heads, -1).transpose(2, 0, 3, 1, 4)
         scores = heads[0] @ heads[1].transpose(0, 1, 3, 2)  # [N, H, P, P]
-        scores[np.broadcast_to(~seen[:, None], scores.shape)] = -np.inf
+        scores += hidden[:, None]
         return np.asarray((_softmax(scores) @ heads[2]).transpose(0, 2, 1, 3).reshape(rows, positions, width))
 
     def step(self, stream: np.ndarray, kept: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -180,14 +181,14 @@ class ArrayNetwork:
         rows, width = stream.shape
         heads = (self.config.heads, width // self.config.heads)
         own = np.empty((rows, self.config.layers, 2, width), np.float32)
-        hidden = ~seen[:, None, :]  # [N, 1, S]
+        hidden = np.where(seen, np.float32(0), -np.float32(np.inf))[:, None]  # [N, 1, S]
         for layer, block in enumerate(self.blocks):
             parts = block.query_key_value(_normalised(stream)).reshape(rows, 3, width)
             own[:, layer] = parts[:, 1:]
             query = parts[:, 0].reshape(rows, *heads)
             keys, values = (kept[:, :, layer, which].reshape(rows, -1, *heads) for which in (0, 1))
             earlier = np.einsum("nhd,nshd->nhs", query, keys)
-            earlier[np.broadcast_to(hidden, earlier.shape)] = -np.inf
+            earlier += hidden
             itself = np.einsum("nhd,nhd->nh", query, parts[:, 1].reshape(rows, *heads))
             weights = _softmax(np.concatenate([earlier, itself[:, :, None]], 2))  # [N, H, S + 1]
             mixed = np.einsum("nhs,nshd->nhd", weights[:, :, :-1], values)
