@@ -79,7 +79,7 @@ class LabelJobs(Jobs):
             raise BadColumns("the mapping names no label column", where=columns or "spec.json")
 
         def read() -> Iterator[pa.RecordBatch]:
-            return (batch.rows for batch in read_batches(data, mapping))
+            return (model.prepared(batch.rows) for batch in read_batches(data, mapping))
 
         rows, refused = 0, 0
         for batch in read_batches(data, mapping):

@@ -29,6 +29,7 @@ class Room:
 
 
 _ROOMS = {
+    "email": Room("frontdesk.email.jobs:EmailJobs", "frontdesk.simulation.emails"),
     "intent": Room("frontdesk.intent.jobs:IntentJobs", "frontdesk.simulation.sessions"),
     "ticket": Room("frontdesk.ticket.jobs:TicketJobs", "frontdesk.simulation.tickets"),
 }

@@ -17,8 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from frontdesk.bundle import Bundle
-from frontdesk.errors import NotReady, Overloaded
+from frontdesk.bundle import Bundle, InstanceError
+from frontdesk.errors import InvalidRequest, NotReady, Overloaded
 from frontdesk.logs import event
 from frontdesk.serving import metrics, protocol
 from frontdesk.serving.protocol import Tensor
@@ -46,6 +46,18 @@ class Limits:
     threads: int = 2
     waiting: int = 32
     inline_seconds: float = 0.002
+
+
+class Instances(list[Any]):
+    """The instances of a request.
+
+    Attributes:
+        partial: answer the good ones beside the errors of the bad ones.
+    """
+
+    def __init__(self, instances: Sequence[Any], *, partial: bool = False) -> None:
+        super().__init__(instances)
+        self.partial = partial
 
 
 class BundleModel(Model):  # type: ignore[misc]
@@ -116,7 +128,8 @@ class BundleModel(Model):  # type: ignore[misc]
         inputs = self.bundle.inputs
         with metrics.timed(self.name, "decode"):
             if not isinstance(payload, InferRequest):
-                return protocol.v1_instances(payload)
+                instances = protocol.v1_instances(payload)
+                return Instances(instances, partial=self.bundle.partial and not protocol.wants_all(payload))
             # The SDK keeps binary data in a private field; its public decoder fails on a shape that does not fit.
             tensors = [
                 Tensor(one.name, one.datatype, one.shape, one.data if one._raw_data is None else None, one._raw_data)
@@ -137,7 +150,27 @@ class BundleModel(Model):  # type: ignore[misc]
 
     def _answer(self, instances: list[Any]) -> Sequence[Any]:
         with metrics.timed(self.name, "predict"):
-            return self.bundle.predict(instances)
+            try:
+                return self.bundle.predict(instances)
+            except InvalidRequest:
+                if not getattr(instances, "partial", False) or len(instances) < 2:
+                    raise
+            return self._answer_each(instances)
+
+    def _answer_each(self, instances: list[Any]) -> Sequence[Any]:
+        """Answer instance by instance; where every one is bad, the first one's error is the request's."""
+        answers: list[Any] = []
+        errors: list[InvalidRequest] = []
+        for place, instance in enumerate(instances):
+            try:
+                answers += self.bundle.predict([instance])
+            except InvalidRequest as error:
+                where = str(error.where).replace("instances[0]", f"instances[{place}]", 1)
+                errors.append(InvalidRequest(error.message, where=where, remedy=error.remedy))
+                answers.append(InstanceError(error={"code": error.code, "message": str(errors[-1])}))
+        if len(errors) == len(instances):
+            raise errors[0]
+        return answers
 
     async def _in_thread(self, instances: list[Any]) -> Sequence[Any]:
         if self._taken >= self.limits.threads + self.limits.waiting:

@@ -90,6 +90,17 @@ def v1_instances(payload: Any) -> list[Any]:
     return list(payload["instances"])
 
 
+def wants_all(payload: Any) -> bool:
+    """Return whether a V1 body asks that one bad instance refuses the whole request. Raises `InvalidRequest`."""
+    parameters = payload.get("parameters") if isinstance(payload, dict) else None
+    if parameters is None:
+        return False
+    wish = parameters.get("on_error", "answer") if isinstance(parameters, dict) else None
+    if wish not in ("answer", "refuse"):
+        raise InvalidRequest('must be {"on_error": "answer"} or {"on_error": "refuse"}', where="parameters")
+    return bool(wish == "refuse")
+
+
 def v1_body(answers: bytes) -> bytes:
     """Return the V1 answer around answers that are a JSON array."""
     return b'{"predictions":' + answers + b"}"

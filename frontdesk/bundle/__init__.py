@@ -1,6 +1,6 @@
 """The artifact: one folder that alone rebuilds a model, its preprocessing, its labels, its policy and its proof."""
 
-from frontdesk.bundle.base import Bundle, InputKind, Output
+from frontdesk.bundle.base import Bundle, InputKind, InstanceError, Output
 from frontdesk.bundle.folder import (
     BUNDLE_FORMAT,
     local_copy,
@@ -15,6 +15,7 @@ __all__ = [
     "BUNDLE_FORMAT",
     "Bundle",
     "InputKind",
+    "InstanceError",
     "Output",
     "local_copy",
     "manifest_at",

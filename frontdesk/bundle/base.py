@@ -19,6 +19,16 @@ InputKind = Literal["text", "category", "number", "moment", "json"]
 """``moment`` is ISO 8601 text, ``json`` any JSON value."""
 
 
+class InstanceError(BaseModel):
+    """What stands in the place of an answer to an instance that could not be read.
+
+    Attributes:
+        error: ``{"code", "message"}``.
+    """
+
+    error: dict[str, str]
+
+
 @dataclass(frozen=True)
 class Output:
     """One column of an answer, where answers are a table: a V2 tensor, a column of a scored file.
@@ -44,6 +54,9 @@ class Bundle(ABC):
 
     inputs: dict[str, InputKind]
     outputs: dict[str, Output]
+    partial = False
+    """Whether the good instances of a V1 request are answered beside the errors of the bad ones, unless the caller asks
+    for all or nothing (``"parameters": {"on_error": "refuse"}``)."""
 
     def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
         """Take over what every bundle has; see `load`."""

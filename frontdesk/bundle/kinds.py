@@ -20,6 +20,21 @@ class Kind:
 
 
 KINDS = {
+    "email-hub": Kind(
+        ("weights.safetensors", "config.json", "tokenizer.json", "combination.safetensors", "model.onnx"),
+        "frontdesk.email.opening:open_email",
+    ),
+    "email-subword": Kind(
+        (
+            "weights.safetensors",
+            "config.json",
+            "tokenizer.json",
+            "combination.safetensors",
+            "grams.json",
+            "linear.safetensors",
+        ),
+        "frontdesk.email.opening:open_email",
+    ),
     "ticket-network": Kind(
         ("model.onnx", "weights.safetensors", "config.json"), "frontdesk.ticket.opening:open_network"
     ),

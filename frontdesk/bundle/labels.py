@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import orjson
+import pyarrow as pa
 from pydantic import TypeAdapter
 
-from frontdesk.bundle.base import Bundle, InputKind, Output
+from frontdesk.bundle.base import Bundle, InputKind, InstanceError, Output
 from frontdesk.bundle.folder import POLICY, TAXONOMY, parsed
 from frontdesk.decisions import Policy, decide
 from frontdesk.errors import BundleError
@@ -59,6 +60,10 @@ class LabelBundle(Bundle):
         """Return a record of typical length: fifty words of the vocabulary in every text."""
         return dict.fromkeys(self.spec.text, " ".join(self.spec.vocabulary[:50]))
 
+    def prepared(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """Return the rows of a raw table as `probabilities` takes them: as they are."""
+        return rows
+
     def validate(self, instances: Any) -> dict[str, list[Any]]:
         """Check request instances and turn them into columns; see `frontdesk.requests.validate`."""
         return validate(instances, self.spec)
@@ -91,6 +96,9 @@ class LabelBundle(Bundle):
 
     def dump(self, answers: Sequence[Any]) -> bytes:
         """Return answers as a JSON array."""
+        if any(isinstance(answer, InstanceError) for answer in answers):
+            parts = [answer.model_dump_json(exclude_none=True).encode() for answer in answers]
+            return b"[" + b",".join(parts) + b"]"
         return _answers.dump_json(list(answers), exclude_none=True)
 
 

@@ -25,6 +25,10 @@ class EmailParameters(RunParameters):
 
     mode: Literal["multi", "single"] = "multi"
     """``multi``: one encoder with a head per label set. ``single``: one encoder for each."""
+    compare: bool = False
+    """Train the other mode too and measure both on the same rows; it doubles the time."""
+    masking: bool = True
+    """Replace personal data by typed words before a mail is stored or answered."""
     encoder: Literal["subword", "hub"] = "subword"
     """``subword``: trained from scratch on the desk's own mails. ``hub``: a pretrained encoder of `transformers`."""
     encoder_name: str = Field(HUB_DEFAULT, alias="encoder.name")

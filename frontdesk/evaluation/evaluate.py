@@ -87,33 +87,35 @@ def evaluate(
     store: Store,
     snapshot_id: str,
     *,
-    v1: LabelBundle | None,
+    others: Mapping[str, LabelBundle],
     parameters: RunParameters,
     out: Path,
     network: Path | None = None,
+    history: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Evaluate a fused bundle beside its baselines.
 
     Args:
         bundle: the candidate.
         store, snapshot_id: where the rows are that it was trained on and is tested on.
-        v1: the classical model on the same snapshot.
+        others: further models on the same snapshot, by the name of their baseline.
         parameters: give the seed, and the baselines what they need.
         out: folder that gets the files; each appears whole.
-        network: the finished folder of training, for learning curves, temperatures and maps of the embeddings.
+        network: the finished folder of a ticket network, for its temperatures and maps of its embeddings.
+        history: entries of training, one per epoch, for the learning curves.
 
     Returns:
         The content of ``metrics.json``.
     """
     evaluation = _Evaluation(
-        bundle, snapshot_rows(store, snapshot_id), network=network, seed=parameters.seed, others=v1 is not None
+        bundle, snapshot_rows(store, snapshot_id), network=network, seed=parameters.seed, others=len(others)
     )
     answers = tfidf_svc(store, snapshot_id, bundle.spec, parameters)
     evaluation.add_baseline("tfidf-svc", {head: answer.top for head, answer in answers.items()})
-    if v1 is not None:
-        evaluation.add_bundle("v1", v1)
+    for name, other in others.items():
+        evaluation.add_bundle(name, other)
     keys = text_keys(read_rows(store, snapshot_id, "train"), bundle.spec)
-    return evaluation.write(out, training_keys=keys, parameters=parameters.model_dump(mode="json"))
+    return evaluation.write(out, training_keys=keys, parameters=parameters.model_dump(mode="json"), history=history)
 
 
 def evaluate_rows(
@@ -203,7 +205,13 @@ class _Evaluation:
         return self.bundle.spec.separator if head in self.bundle.spec.trees else None
 
     def write(
-        self, out: Path, *, training_keys: np.ndarray, parameters: dict[str, Any], with_report: bool = True
+        self,
+        out: Path,
+        *,
+        training_keys: np.ndarray,
+        parameters: dict[str, Any],
+        history: list[dict[str, Any]] | None = None,
+        with_report: bool = True,
     ) -> dict[str, Any]:
         """Write the files of the evaluation; return the content of ``metrics.json``."""
         bundle, outcomes = self.bundle, self.outcomes
@@ -242,7 +250,7 @@ class _Evaluation:
         write_atomically(out / METRICS, canonical_json(metrics))
         if with_report:
             points = {} if self.network is None else maps(self.network, bundle.spec, self.seed)
-            drawn = draw(metrics, _json(self.network, "history.json"), points)
+            drawn = draw(metrics, history, points)
             write_atomically(out / PICTURES, canonical_json(drawn))
             write_report(out)
         progress.report("evaluate", self._steps, self._steps)

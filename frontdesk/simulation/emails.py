@@ -24,6 +24,13 @@ from frontdesk.simulation.topics import TOPICS, Topic
 
 __all__ = ["HEADS", "SCHEMA", "TRUTH", "changes", "simulate", "write", "write_changes"]
 
+DEMO_ROWS = 3_000
+DEMO_PARAMETERS = ("vocabulary=2000", "folds=2", "grams=30000")
+DEMO_QUESTION: dict[str, Any] = {
+    "subject": "Sparplan",
+    "body": "Guten Tag,\n\nbitte pausieren Sie den Sparplan für mein Depot.\n\nMit freundlichen Grüßen\nA. Kunde",
+}
+DRIFTS = tuple(broker.DRIFTS)
 HEADS = ("business_line", "queue", "topic")
 LABEL_NOISE = {"business_line": 0.03, "queue": 0.04, "topic": 0.05}
 LABEL_EMPTY = {"business_line": 0.02, "queue": 0.04, "topic": 0.06}
@@ -72,7 +79,7 @@ TRUTH = pa.schema(
 """Columns of the truth: the author's words, ``[{"kind", "start", "end"}]`` in them as JSON, labels without noise."""
 
 
-def simulate(rows: int, seed: int = 0, *, drift: str | None = None, truth: bool = False) -> pa.Table:
+def simulate(rows: int, seed: int = 0, drift: str | None = None, *, truth: bool = False) -> pa.Table:
     """Return mails in the order of their time stamps.
 
     Args:

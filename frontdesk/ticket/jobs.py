@@ -63,10 +63,11 @@ class TicketJobs(LabelJobs):
             candidate,
             store,
             snapshot,
-            v1=LabelBundle.load(bundle_v1),
+            others={"v1": LabelBundle.load(bundle_v1)},
             parameters=parameters,
             out=evaluation,
             network=models / "network",
+            history=orjson.loads((models / "network" / "history.json").read_bytes()),
         )
         describe_in_bundle(bundle, candidate, metrics)
         bundles = {"bundle": bundle, "bundle-v1": bundle_v1}
