@@ -29,6 +29,7 @@ from pyspark.sql.types import (
 )
 
 from frontdesk.bundle.labels import LabelBundle
+from frontdesk.engines import PORTABLE
 from frontdesk.errors import BadColumns, BundleError, UsageError
 from frontdesk.logs import event
 from frontdesk.preprocessing.spark_session import is_local, map_batches, read_folder, session, sink_of, write_folder
@@ -43,8 +44,8 @@ REFUSED = "refused.parquet"
 _REFUSED_SCHEMA = pa.schema(
     [("file", pa.string()), ("row", pa.int64()), ("field", pa.string()), ("reason", pa.string())]
 )
-_ENGINE = "graph"
-"""The fast engine for batches, and the same one in every worker: ``auto`` decides by the clock."""
+_ENGINE = PORTABLE
+"""The same engine in every worker: ``auto`` decides by the clock."""
 _NUMBERS = (NumericType, BooleanType)
 _TIMES = (TimestampType, TimestampNTZType, DateType, NumericType)
 
