@@ -22,6 +22,7 @@ DOORS = {
     "torch": (
         "frontdesk/ticket/network.py",
         "frontdesk/ticket/start.py",
+        "frontdesk/ticket/margin.py",
         "frontdesk/training.py",
         "frontdesk/engines/eager.py",
         "frontdesk/intent/network.py",
