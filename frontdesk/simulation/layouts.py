@@ -183,4 +183,5 @@ def message(subject: str, body: str, markup: str | None, writer: Writer, receive
     mail.set_content(body, charset="utf-8", cte="quoted-printable")
     if markup is not None:
         mail.add_alternative(markup, subtype="html", charset="utf-8", cte="base64")
+        mail.set_boundary(f"=_{received:%Y%m%d%H%M%S}_=")  # the standard library would draw one
     return mail.as_string()

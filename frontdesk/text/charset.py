@@ -11,6 +11,8 @@ import quopri
 import re
 
 _ASKED_BYTES = 4_096
+_SHORTEST = 16  # fewer bytes say nothing about their language
+_CONTROLS = bytes(code for code in range(32) if chr(code) not in "\t\n\r\x1b")
 _NOISE = 0.02  # share of control characters above which bytes are not text and no detector is asked
 
 # Windows-1252 with its five holes filled as browsers do, so that a double encoding can be taken back.
@@ -42,8 +44,7 @@ def _guessed(raw: bytes) -> str:
     if raw[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         return "utf-16"
     sample = raw[:_ASKED_BYTES]
-    controls = sum(sample.count(code) for code in range(9))
-    if controls > _NOISE * len(sample):
+    if len(sample) < _SHORTEST or len(sample) - len(sample.translate(None, _CONTROLS)) > _NOISE * len(sample):
         return "cp1252"
     import charset_normalizer
 

@@ -13,8 +13,11 @@ from frontdesk.text.charset import decoded
 MAX_BYTES = 2_000_000
 """What lies behind is cut before any work: attachments, which are not read, come last."""
 _MAX_PARTS = 200
+_MAX_DELIMITERS = 2_000
+_LONGEST_HEADER = 4_000
 _MAX_SUBJECT = 1_000
 
+_READ_HEADERS = ("subject", "content-type", "content-disposition", "content-transfer-encoding")
 _HEADER = re.compile(r"[!-9;-~]{1,76}:")
 # At least one of these stands in front of every real message; people who paste "From: To: Subject:" have none of them.
 _MACHINE_HEADERS = re.compile(
@@ -84,6 +87,8 @@ def _parsed(raw: str | bytes) -> OpenedMail | None:
     """Parse a message with the standard library, whose parser raises many kinds of errors on hostile headers."""
     try:
         content = raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else raw
+        if content.count(b"\n--") > _MAX_DELIMITERS:  # thousands of parts take seconds
+            return None
         message = email.message_from_bytes(content.lstrip(b"\r\n"), policy=email.policy.default)
         return _opened(message, isinstance(raw, str))
     except Exception:
@@ -97,6 +102,8 @@ def _opened(message: EmailMessage, was_text: bool) -> OpenedMail | None:
     for number, part in enumerate(message.walk()):
         if number >= _MAX_PARTS:
             break
+        if any(len(value) > _LONGEST_HEADER for name, value in part.raw_items() if name.lower() in _READ_HEADERS):
+            return None  # the standard library takes time quadratic in a header's length
         if part.is_multipart():
             continue
         kind = part.get_content_type()
