@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ WORDS = {
     "Karten": "karte pin geldautomat sperre kreditkarte limit ersatzkarte chip",
     "Depot": "depot aktie fonds order dividende kurs wertpapier handel",
 }
-FILLER = ["guten", "tag", "ich", "habe", "eine", "frage", "bitte", "um", "antwort", "danke", "mit", "gruss", "wann", "kann", "das", "sein", "heute", "gestern"]
+FILLER = "guten tag ich habe eine frage bitte um antwort danke mit gruss wann kann das sein heute gestern"
 
 
 def made_mails(rows: int, seed: int = 0) -> tuple[dict[str, list[Any]], dict[str, list[str | None]]]:
@@ -32,7 +31,7 @@ def made_mails(rows: int, seed: int = 0) -> tuple[dict[str, list[Any]], dict[str
         line = str(draw.choice(list(WORDS)))
         said = [str(word) for word in draw.choice(WORDS[line].split(), 3)]
         bank = [None, "Nordbank", "Südbank"][int(draw.integers(3))]
-        body = [str(word) for word in draw.choice(FILLER, int(draw.integers(3, 20)))] + said[1:]
+        body = [str(word) for word in draw.choice(FILLER.split(), int(draw.integers(3, 20)))] + said[1:]
         columns["subject"].append(said[0] if draw.random() < 0.8 else None)
         columns["body"].append(" ".join(str(word) for word in draw.permutation(body)))
         columns["custodian_bank"].append(bank)
@@ -51,7 +50,7 @@ def put_mails(
     max_tokens: int = 64,
     size: int = 400,
 ) -> Spec:
-    """Write ``folder/tensors`` (as `frontdesk.tensors.transfer` does) and ``folder/tokenizer.json``; return the spec."""
+    """Write ``folder/tensors``, as a transfer leaves them, and ``folder/tokenizer.json``; return the spec."""
     rows = len(columns["body"])
     counts = {head: Counter(value for value in values if value is not None) for head, values in labels.items()}
     words = Counter(word for body in columns["body"] for word in set(body.lower().split()))
@@ -76,7 +75,6 @@ def put_mails(
         max_tokens=max_tokens,
         trees=(),
     )
-    spec = replace(spec)
     if tokenizer is None:
         texts = [
             " ".join(str(field[row]) for name in spec.text if (field := columns[name])[row]) for row in range(rows)

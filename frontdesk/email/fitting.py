@@ -1,4 +1,4 @@
-"""The training loop of a mail network: batches by tokens, masked heads, checkpoints, mixed precision, metrics per epoch.
+"""The training loop of a mail network: batches by tokens, masked heads, checkpoints, mixed precision, metrics.
 
 Every random choice of a step follows from the seed and the step's number, so that a run killed at any moment goes on
 from its last checkpoint and ends with the same weights, bit for bit.

@@ -6,6 +6,7 @@ form of the model needs. Sparse rows are bags: the features of all rows one afte
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -44,7 +45,7 @@ def text_of(tokens: Sequence[int], strings: Sequence[str]) -> str:
 def grams_of(text: str) -> Iterator[tuple[str, Counter[str]]]:
     """Yield both kinds of a text's grams with their counts."""
     words = _WORD.findall(text)
-    yield WORDS, Counter(words + [f"{first} {second}" for first, second in zip(words, words[1:], strict=False)])
+    yield WORDS, Counter(words + [f"{first} {second}" for first, second in itertools.pairwise(words)])
     counts: list[str] = []
     for word in text.split():
         padded = f" {word} "

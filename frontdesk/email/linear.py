@@ -1,7 +1,7 @@
 """The linear path: one support vector machine per label over TF-IDF grams and the bank.
 
-On a few thousand mails nothing single beats it (see ``docs`` of the evaluation); what word order and the other heads
-add is the business of `combination`. Training needs scikit-learn; answering needs numpy only.
+On a few thousand mails no single model of text beats it by much; what the network and the other heads add is the
+business of `combination`. Training needs scikit-learn; answering needs numpy only.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The subword encoder: a small network over a mail's place in the latent space, that trains on a few thousand mails.
 
 One hidden layer shared by the heads, to which the embedded bank is added, and a decoder per head. A convolutional
-network over the pieces, trained from scratch, was ten points behind on three thousand mails: word order is learnt from
-more than a desk has. The linear path (`linear`) stands beside this network, and `combination` weighs both.
+network over the pieces, trained from scratch, was ten points behind on two thousand mails: word order is learnt from
+more than a small desk has. The linear path (`linear`) stands beside this network, and `combination` weighs both.
 
 Shapes: N rows, D latent directions, C categorical fields, H hidden, K labels.
 """
