@@ -9,7 +9,7 @@ Shapes: N rows, L tokens, D the encoder's width, C categorical fields, K labels.
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -78,7 +78,7 @@ def pretrained(name: str) -> nn.Module:
 
 def described(encoder: nn.Module) -> dict[str, Any]:
     """Return the encoder's configuration as plain values, without the place that it came from."""
-    content: dict[str, Any] = json.loads(encoder.config.to_json_string(use_diff=False))  # type: ignore[union-attr]
+    content: dict[str, Any] = json.loads(cast(Any, encoder).config.to_json_string(use_diff=False))
     content.pop("_name_or_path", None)
     return content
 
@@ -86,5 +86,5 @@ def described(encoder: nn.Module) -> dict[str, Any]:
 def rebuilt(content: dict[str, Any]) -> nn.Module:
     """Return an encoder of a configuration, its weights not yet loaded."""
     config: PretrainedConfig = AutoConfig.for_model(**content)
-    model: nn.Module = AutoModel.from_config(config, attn_implementation="sdpa")
+    model: nn.Module = cast(Any, AutoModel).from_config(config, attn_implementation="sdpa")
     return model

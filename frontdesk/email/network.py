@@ -47,4 +47,6 @@ class SubwordNetwork(nn.Module):
 
     def operations(self, tokens: float) -> float:
         """Floating-point operations of one row's forward pass, whatever its length."""
-        return 2.0 * sum(layer.weight.numel() for layer in (self.hidden, *self.outputs.values()))  # type: ignore[union-attr, operator, misc]
+        layers = (self.hidden, self.outputs)
+        weights = [weight for layer in layers for weight in layer.parameters() if weight.dim() == 2]
+        return 2.0 * sum(weight.numel() for weight in weights)
