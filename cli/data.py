@@ -6,31 +6,30 @@ from pathlib import Path
 
 import typer
 
-from frontdesk.cli.output import Columns, Json, console, print_json
+from frontdesk.cli.output import Columns, Json, Recipe, console, print_json
 from frontdesk.errors import UsageError
-from frontdesk.recipes import names
+from frontdesk.recipes import names, simulation
 
 
 def simulate(
-    recipe: str = typer.Argument(..., help="ticket"),
+    recipe: str = Recipe,
     rows: int = typer.Option(..., "--rows", min=1, help="Rows to make."),
     seed: int = typer.Option(0, "--seed", min=0),
     out: Path = typer.Option(..., "--out", help="A .csv, .parquet or .jsonl file."),
+    drift: str | None = typer.Option(None, "--drift", help="A change that sets in half-way; a wrong name lists them."),
     as_json: bool = Json,
 ) -> None:
     """Write a table of simulated records with known truth."""
-    from frontdesk.simulation import tickets
-
-    check_recipe(recipe)
-    tickets.write(tickets.simulate(rows, seed), out)
+    simulator = simulation(recipe)
+    simulator.write(simulator.simulate(rows, seed, drift), out)
     if as_json:
-        print_json({"recipe": recipe, "rows": rows, "seed": seed, "file": str(out)})
+        print_json({"recipe": recipe, "rows": rows, "seed": seed, "drift": drift, "file": str(out)})
     else:
         console().print(f"{rows:,} simulated {recipe}s (seed {seed}) in {out}")
 
 
 def readiness(
-    recipe: str = typer.Argument(..., help="ticket"),
+    recipe: str = Recipe,
     data: str = typer.Option(..., "--data", help="Table: .csv, .parquet or .jsonl; a path or s3:// address."),
     columns: str | None = Columns,
     as_json: bool = Json,
@@ -40,7 +39,7 @@ def readiness(
     from frontdesk.records import load_columns
 
     check_recipe(recipe)
-    report = examine(recipe, data, load_columns(columns))
+    report = examine(recipe, data, load_columns(columns, recipe))
     if as_json:
         print_json(report.to_json())
     else:

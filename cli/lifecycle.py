@@ -7,22 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
-from rich.panel import Panel
 
 from frontdesk.cli.data import check_recipe
-from frontdesk.cli.output import Columns, Json, console, metrics_table, print_json
+from frontdesk.cli.output import Columns, Json, Recipe, answer_panel, console, metrics_table, print_json
 from frontdesk.errors import GateRefused
-from frontdesk.recipes import names
+from frontdesk.recipes import jobs, names, simulation
 
 if TYPE_CHECKING:
     from frontdesk.pipelines.local import RunResult
 
-DEMO_ROWS = 3_000
-_DEMO_PARAMETERS = ("max_tokens=128",)
-
 
 def run(
-    recipe: str = typer.Argument(..., help="ticket"),
+    recipe: str = Recipe,
     data: str = typer.Option(..., "--data", help="Table to learn from: .csv, .parquet or .jsonl; a path or s3://."),
     out: Path = typer.Option(..., "--out", help="Folder of the results."),
     test: str | None = typer.Option(None, "--test", help="Separate test table. Without it the data is split."),
@@ -33,16 +29,16 @@ def run(
     """Run the whole lifecycle on this machine: OUT/bundle, OUT/metrics.json, OUT/report.html."""
     from frontdesk.pipelines.local import run_lifecycle
     from frontdesk.records import load_columns
-    from frontdesk.ticket.recipe import parse_parameters
 
-    check_recipe(recipe)
     began = time.monotonic()
+    parameters = jobs(recipe).parameters_type.parse(sets)
     result = run_lifecycle(
-        recipe, data=data, test=test, columns=load_columns(columns), parameters=parse_parameters(sets), out=out
+        recipe, data=data, test=test, columns=load_columns(columns, recipe), parameters=parameters, out=out
     )
     _tell(result, out, time.monotonic() - began, as_json)
     if result.decision != "promote":
-        raise GateRefused("; ".join(result.reasons), remedy="The champion stays; the candidate is in the bundle folder")
+        reasons = " ".join(result.reasons).removesuffix(".")
+        raise GateRefused(reasons, remedy="The champion stays; the candidate is in the bundle folder")
 
 
 def _tell(result: RunResult, out: Path, seconds: float, as_json: bool) -> None:
@@ -72,36 +68,36 @@ def demo(
     out: Path = typer.Option(Path("out/demo"), "--out", help="Folder of the results."),
     as_json: bool = Json,
 ) -> None:
-    """Simulate tickets, run the lifecycle on them, and ask the model server one question."""
+    """Run the lifecycle of every recipe on simulated records, and ask the model server one question of each."""
     from frontdesk.cli.question import ask_once
-    from frontdesk.pipelines.local import run_lifecycle
-    from frontdesk.records import DEFAULT_TICKET_COLUMNS
-    from frontdesk.simulation import tickets
-    from frontdesk.ticket.recipe import parse_parameters
 
-    began = time.monotonic()
-    out.mkdir(parents=True, exist_ok=True)
-    table = out / "tickets.parquet"
-    tickets.write(tickets.simulate(DEMO_ROWS, seed=0), table)
-    parameters = parse_parameters(_DEMO_PARAMETERS)
-    result = run_lifecycle("ticket", data=str(table), columns=DEFAULT_TICKET_COLUMNS, parameters=parameters, out=out)
-    ticket = {
-        "subject": "Charged twice",
-        "body": "<p>Hello, I was charged <b>twice</b> for my last order, please send the money back.</p>",
-        "channel": "email",
-        "language": "en",
-        "account_age_days": 412,
-        "order_total": 79.9,
-    }
-    answer = ask_once(result.bundle, "ticket", ticket, out / "server.log")
-    _tell(result, out, time.monotonic() - began, as_json)
+    answers = {}
+    for recipe in names():
+        began = time.monotonic()
+        folder = out / recipe
+        result = _demo_run(recipe, folder)
+        question = simulation(recipe).DEMO_QUESTION
+        answers[recipe] = {
+            "request": question,
+            "answer": ask_once(result.bundle, recipe, question, folder / "server.log"),
+        }
+        _tell(result, folder, time.monotonic() - began, as_json)
+        if not as_json:
+            console().print(answer_panel(**answers[recipe]))
     if as_json:
-        print_json({"request": ticket, "answer": answer})
-        return
-    lines = [f"[dim]{ticket['subject']} / {ticket['body']}[/]"]
-    for head, said in answer["labels"].items():
-        lines.append(f"{head}: [bold]{said['label']}[/] ({100 * said['confidence']:.0f} %, {said['decision']})")
-    console().print(Panel("\n".join(lines), title="one live answer from the KServe server", title_align="left"))
+        print_json(answers)
+
+
+def _demo_run(recipe: str, out: Path) -> RunResult:
+    from frontdesk.pipelines.local import run_lifecycle
+    from frontdesk.records import load_columns
+
+    simulator = simulation(recipe)
+    out.mkdir(parents=True, exist_ok=True)
+    table = out / f"{recipe}s.parquet"
+    simulator.write(simulator.simulate(simulator.DEMO_ROWS, seed=0), table)
+    parameters = jobs(recipe).parameters_type.parse(simulator.DEMO_PARAMETERS)
+    return run_lifecycle(recipe, data=str(table), columns=load_columns(None, recipe), parameters=parameters, out=out)
 
 
 def compile_pipelines(

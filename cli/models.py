@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from frontdesk.cli.output import Columns, Json, console, metrics_table, print_json
-from frontdesk.errors import BadColumns
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from frontdesk.bundle import Bundle
-    from frontdesk.records import TicketColumns
+    from frontdesk.jobs import Jobs
 
 _BundleArgument = typer.Argument(..., metavar="BUNDLE", help="Folder or s3:// address of a bundle.")
 
 
-def _columns_of(bundle: Bundle, path: str | None) -> TicketColumns:
-    """Return the mapping to read a table by: the given one, or the one that the bundle was trained through."""
-    from frontdesk.records import load_columns, parse_columns
+def _jobs_of(bundle: str) -> Jobs:
+    """Return the jobs of a bundle's recipe, reading only its manifest."""
+    from frontdesk.bundle import manifest_at
+    from frontdesk.recipes import jobs
 
-    columns = load_columns(path) if path is not None else parse_columns(bundle.spec.columns, where="spec.json")
-    missing = [name for name in bundle.spec.fields if name not in columns.roles]
-    if missing:
-        raise BadColumns(
-            f"the bundle reads {', '.join(missing)}, which the mapping does not name",
-            where=path or "spec.json",
-            remedy="Use the mapping that the bundle was trained with",
-        )
-    return columns
+    return jobs(manifest_at(bundle)["recipe"])
 
 
 def evaluate(
@@ -43,24 +31,7 @@ def evaluate(
     as_json: bool = Json,
 ) -> None:
     """Evaluate a bundle on a table."""
-    from frontdesk.bundle import Bundle
-    from frontdesk.evaluation.evaluate import TestRows, evaluate_rows
-    from frontdesk.tables import read_batches
-
-    model = Bundle.load(bundle)
-    mapping = _columns_of(model, columns)
-    if not mapping.heads:
-        raise BadColumns("the mapping names no label column", where=columns or "spec.json")
-
-    def read() -> Iterator[pa.RecordBatch]:
-        return (batch.rows for batch in read_batches(data, mapping))
-
-    rows, refused = 0, 0
-    for batch in read_batches(data, mapping):
-        rows += batch.rows.num_rows
-        refused += len(batch.refused)
-    counts = {"train": model.spec.documents, "test": rows, "refused": refused}
-    metrics = evaluate_rows(model, TestRows(read=read, rows=counts), out)
+    metrics = _jobs_of(bundle).evaluate(bundle, data, columns, out)
     if as_json:
         print_json(metrics)
         return
@@ -76,11 +47,7 @@ def predict(
     as_json: bool = Json,
 ) -> None:
     """Predict every row of a table. Rows that cannot be read go to OUT's name + .refused.parquet."""
-    from frontdesk.bundle import Bundle
-    from frontdesk.scoring import score_table
-
-    model = Bundle.load(bundle)
-    summary = score_table(model, source, _columns_of(model, columns), out)
+    summary = _jobs_of(bundle).score(bundle, source, columns, out)
     if as_json:
         print_json(summary)
     else:

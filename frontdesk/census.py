@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from frontdesk.records import TicketColumns
+from frontdesk.records import Columns
 from frontdesk.splits import NO_TIME
 from frontdesk.tables import ROW, Batch
 
@@ -28,7 +28,7 @@ class Census:
         labels: labels per head in order of appearance; a code is a place in it.
     """
 
-    def __init__(self, columns: TicketColumns) -> None:
+    def __init__(self, columns: Columns) -> None:
         self.columns = columns
         self.rows = 0
         self.refused = 0

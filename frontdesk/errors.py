@@ -6,6 +6,7 @@ FrontdeskError                      1   500
 │   ├── UnreadableFile
 │   ├── BadColumns                            mapping and table do not fit
 │   ├── EmptyTable
+│   ├── BadTaxonomy                           a label file that contradicts itself
 │   └── DataCheckFailed
 ├── GateRefused                     4   409   the champion stays
 ├── InvalidRequest                  1   400   names the instance and the field
@@ -75,6 +76,12 @@ class EmptyTable(DataError):
     """No row is left to work with."""
 
     code = "empty_table"
+
+
+class BadTaxonomy(DataError):
+    """A label file has a wrong entry, or a change that cannot be: a merge into a retired label, a name used twice."""
+
+    code = "bad_taxonomy"
 
 
 class DataCheckFailed(DataError):

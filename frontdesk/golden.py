@@ -23,6 +23,7 @@ from frontdesk.preprocessing.spec import CREATED_AT, Number, Spec
 GOLDEN = "golden.parquet"
 INPUT, _OUTPUT = "input.", "probabilities."
 """Prefixes of the columns."""
+_REMEDY = "Copy the bundle again from where it was made"
 _PLAIN_ROWS = 48
 _SEED = 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -160,3 +161,10 @@ def read_golden(folder: Path) -> Golden:
     except (OSError, pa.ArrowException, ValueError) as error:
         raise BundleError("the golden rows cannot be read", where=GOLDEN, remedy="Make the bundle again") from error
     return Golden(columns, table.num_rows, expected)
+
+
+def require_golden(folder: Path, model: Model, tolerance: float) -> None:
+    """Raise `BundleError` unless a model gives the golden rows of a bundle their probabilities."""
+    difference = read_golden(folder).difference(model)
+    if not difference <= tolerance:
+        raise BundleError(f"the golden rows differ by {difference:.1e}", where=GOLDEN, remedy=_REMEDY)

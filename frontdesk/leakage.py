@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from frontdesk.records import TicketColumns
+from frontdesk.records import Columns
 from frontdesk.text.cleaning import clean
 
 SUSPECT_ACCURACY, SUSPECT_GAIN = 0.9, 0.2
@@ -35,7 +35,7 @@ class Suspect:
     words: str
 
 
-def suspects(sample: pa.Table, texts: list[str], columns: TicketColumns) -> list[Suspect]:
+def suspects(sample: pa.Table, texts: list[str], columns: Columns) -> list[Suspect]:
     """Look for leaks in a sample in random order.
 
     A categorical field guesses, for each of its levels, the label that the level has most often in one half of the
@@ -61,7 +61,8 @@ def suspects(sample: pa.Table, texts: list[str], columns: TicketColumns) -> list
                 found += _judge(head, field, "was it filled in after the label was known?", *_lookup(values, labels))
         quoting = labelled[labelled < len(texts)]
         if columns.text and len(quoting) >= 20:
-            result = _quotes([texts[row] for row in quoting], labels[: len(quoting)], names, columns.separator)
+            separator = columns.separator if head in columns.trees else None
+            result = _quotes([texts[row] for row in quoting], labels[: len(quoting)], names, separator)
             found += _judge(head, "+".join(columns.text), "the text quotes the label", *result)
     return sorted(found, key=lambda suspect: (-suspect.accuracy, suspect.field))
 
@@ -99,14 +100,14 @@ def _by_count(pair: tuple[int, int]) -> int:
     return int(pair[1])
 
 
-def _quotes(texts: list[str], labels: np.ndarray, names: np.ndarray, separator: str) -> tuple[float, float]:
+def _quotes(texts: list[str], labels: np.ndarray, names: np.ndarray, separator: str | None) -> tuple[float, float]:
     """Return the accuracies of guessing the longest quoted label, and of the majority."""
     counts = np.bincount(labels, minlength=len(names))
     most = int(counts.argmax())
     phrases: list[tuple[str, int]] = []
     for code in np.argsort(-counts, kind="stable")[:_MOST_LABELS]:
         whole = str(names[code])
-        wordings = {clean(whole), clean(whole.split(separator)[-1])} - {""}
+        wordings = {clean(whole), clean(whole.split(separator)[-1] if separator else whole)} - {""}
         phrases += [(f" {wording} ", int(code)) for wording in wordings]
     phrases.sort(key=lambda phrase: -len(phrase[0]))  # stable: of equal length the more frequent label
     guesses = [

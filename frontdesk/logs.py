@@ -42,9 +42,21 @@ def _places(exc_info: Any) -> list[str]:
     return places
 
 
+class StandardError(logging.Handler):
+    """Write to what standard error is at the moment of the record: a stream taken earlier may be closed by then."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record as one line."""
+        try:
+            sys.stderr.write(self.format(record) + "\n")
+            sys.stderr.flush()
+        except Exception:
+            self.handleError(record)
+
+
 def configure(level: str = "INFO") -> None:
     """Send the library's logs as JSON lines to standard error."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = StandardError()
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger("frontdesk")
     root.handlers[:] = [handler]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from frontdesk.records import TicketColumns
+from frontdesk.records import Columns
 from frontdesk.splits import NO_TIME
 
 PROBE_ROWS = 5_000
@@ -39,7 +39,7 @@ class Expectation:
     rows: int
 
 
-def probe(sample: pa.Table, texts: list[str], columns: TicketColumns, head: str, total: int) -> Expectation | None:
+def probe(sample: pa.Table, texts: list[str], columns: Columns, head: str, total: int) -> Expectation | None:
     """Train on part of a sample and judge on the rest; None where there are too few labelled rows or one label.
 
     Args:
@@ -71,7 +71,7 @@ def probe(sample: pa.Table, texts: list[str], columns: TicketColumns, head: str,
     return Expectation(round(whole, 4), round(majority, 4), round(low, 4), round(high, 4), len(rows))
 
 
-def _features(sample: pa.Table, texts: list[str], columns: TicketColumns, train: int) -> object:
+def _features(sample: pa.Table, texts: list[str], columns: Columns, train: int) -> object:
     from scipy import sparse
     from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
     from sklearn.preprocessing import OneHotEncoder

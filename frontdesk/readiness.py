@@ -19,7 +19,7 @@ from frontdesk.checks import Check
 from frontdesk.errors import BadColumns
 from frontdesk.leakage import Suspect, suspects
 from frontdesk.probe import PROBE_ROWS, Expectation, probe
-from frontdesk.records import TicketColumns
+from frontdesk.records import Columns
 from frontdesk.sample import Sample
 from frontdesk.splits import NO_TIME
 from frontdesk.tables import read_batches
@@ -107,7 +107,7 @@ class Readiness:
         return Group(*_render(self))
 
 
-def readiness(recipe: str, data: str, columns: TicketColumns) -> Readiness:
+def readiness(recipe: str, data: str, columns: Columns) -> Readiness:
     """Read a table once and report on it, in bounded memory.
 
     Raises:
@@ -115,7 +115,7 @@ def readiness(recipe: str, data: str, columns: TicketColumns) -> Readiness:
         StorageError: the store does not answer.
     """
     if not columns.heads:
-        raise BadColumns("the mapping names no label", remedy="Name contact_type or reply")
+        raise BadColumns("the mapping names no label", remedy=f"Name one of {', '.join(columns.known_heads)}")
     census, sample, reasons = Census(columns), Sample(SAMPLE_ROWS), Counter[str]()
     for batch in read_batches(data, columns):
         census.add(batch)
@@ -146,7 +146,7 @@ def readiness(recipe: str, data: str, columns: TicketColumns) -> Readiness:
     )
 
 
-def _texts(sample: pa.Table, columns: TicketColumns) -> list[str]:
+def _texts(sample: pa.Table, columns: Columns) -> list[str]:
     """Return the cleaned texts of the first rows of the sample."""
     rows = sample.slice(0, PROBE_ROWS)
     if not columns.text:
@@ -156,12 +156,12 @@ def _texts(sample: pa.Table, columns: TicketColumns) -> list[str]:
     ]
 
 
-def _head(head: str, census: Census, sample: pa.Table | None, texts: list[str], columns: TicketColumns) -> HeadReport:
+def _head(head: str, census: Census, sample: pa.Table | None, texts: list[str], columns: Columns) -> HeadReport:
     counts, labels = census.counts(head), census.labels[head]
     labelled = int(counts.sum())
     order = np.argsort(-counts, kind="stable")[:_SHOWN_LABELS]
     few = counts < FEW_ROWS
-    separator = columns.separator if head == "contact_type" else None
+    separator = columns.separator if head in columns.trees else None
     return HeadReport(
         labelled=labelled,
         empty=census.rows - labelled,
@@ -199,7 +199,7 @@ def _languages(texts: list[str]) -> dict[str, float]:
     return {code: round(count / codes.total(), 4) for code, count in codes.most_common()}
 
 
-def _checks(census: Census, reasons: dict[str, int], columns: TicketColumns) -> list[Check]:
+def _checks(census: Census, reasons: dict[str, int], columns: Columns) -> list[Check]:
     known = census.times[census.times != NO_TIME]
     found = [
         checks.refused_rows(census.refused, census.rows, reasons),

@@ -1,47 +1,75 @@
-"""The table of recipes: which module does the six jobs for which name."""
+"""The table of recipes: what does the six jobs for which name, and what makes records with known truth for it."""
 
 from __future__ import annotations
 
 import importlib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from frontdesk.errors import UsageError
 
-_JOBS = {"ticket": "frontdesk.ticket.jobs"}
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from frontdesk.jobs import Jobs
 
 
-class Jobs(Protocol):
-    """What a recipe's module offers to the pipeline. Columns and parameters are JSON texts."""
+@dataclass(frozen=True)
+class Room:
+    """Where a recipe's parts stand.
 
-    def etl(self, *, data: str, test: str, columns: str, parameters: str, store: str) -> dict[str, Any]:
-        """Job 1: sources -> snapshot. Returns its manifest."""
+    Attributes:
+        jobs: ``module:class`` of its `frontdesk.jobs.Jobs`.
+        simulation: module of its simulator.
+    """
 
-    def spark_preprocess(self, *, snapshot: str, parameters: str, store: str) -> dict[str, Any]:
-        """Job 2: snapshot -> tensors. Returns their manifest."""
+    jobs: str
+    simulation: str
 
-    def data_transfer(self, *, tensors: str, store: str, node: Path) -> Path:
-        """Job 3: tensors -> the training node. Returns the folder there."""
 
-    def train(self, *, snapshot: str, tensors: Path, parameters: str, store: str, work: Path) -> dict[str, Any]:
-        """Job 4: tensors on the node -> trained models in the store. Returns their manifest."""
+_ROOMS = {
+    "email": Room("frontdesk.email.jobs:EmailJobs", "frontdesk.simulation.emails"),
+    "intent": Room("frontdesk.intent.jobs:IntentJobs", "frontdesk.simulation.sessions"),
+    "ticket": Room("frontdesk.ticket.jobs:TicketJobs", "frontdesk.simulation.tickets"),
+}
 
-    def fuse(
-        self, *, snapshot: str, tensors: Path, trained: str, parameters: str, store: str, work: Path
-    ) -> dict[str, Any]:
-        """Job 5: trained models -> bundles and their evaluation in the store, as one folder. Returns its manifest."""
 
-    def gate(self, *, fused: str, champion: str | None, store: str) -> dict[str, Any]:
-        """Compare a candidate with the champion's bundle. Returns ``decision`` and ``reasons``."""
+class Simulation(Protocol):
+    """What a recipe's simulator offers."""
+
+    DEMO_ROWS: int
+    DEMO_PARAMETERS: tuple[str, ...]
+    """``KEY=VALUE`` pairs that keep a demo short."""
+    DEMO_QUESTION: dict[str, Any]
+    """An instance to ask a served model."""
+    DRIFTS: tuple[str, ...]
+    """Names of the changes that can be switched on."""
+
+    def simulate(self, rows: int, seed: int, drift: str | None = None) -> pa.Table:
+        """Make records with known truth. Raises `UsageError` for an unknown drift."""
+
+    def write(self, table: pa.Table, path: Path) -> None:
+        """Write records as ``.csv``, ``.parquet`` or ``.jsonl``."""
 
 
 def names() -> list[str]:
     """Return the recipes that this release knows."""
-    return sorted(_JOBS)
+    return sorted(_ROOMS)
 
 
 def jobs(recipe: str) -> Jobs:
     """Return the jobs of a recipe. Raises `UsageError` for an unknown name."""
-    if recipe not in _JOBS:
+    module, _, name = _room(recipe).jobs.partition(":")
+    return cast("Jobs", getattr(importlib.import_module(module), name)())
+
+
+def simulation(recipe: str) -> Simulation:
+    """Return the simulator of a recipe. Raises `UsageError` for an unknown name."""
+    return cast(Simulation, importlib.import_module(_room(recipe).simulation))
+
+
+def _room(recipe: str) -> Room:
+    if recipe not in _ROOMS:
         raise UsageError(f"there is no recipe {recipe!r}", remedy=f"Recipes: {', '.join(names())}")
-    return cast(Jobs, importlib.import_module(_JOBS[recipe]))
+    return _ROOMS[recipe]

@@ -11,17 +11,18 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from frontdesk.bundle import Bundle
+from frontdesk.bundle.labels import LabelBundle
 from frontdesk.errors import UsageError
 from frontdesk.evaluation.outcomes import inputs_of
-from frontdesk.records import TicketColumns
+from frontdesk.records import Columns
 from frontdesk.snapshots import refusal_rows
 from frontdesk.tables import Refusal, read_batches
 
+ENDINGS = (".csv", ".parquet", ".jsonl")
 _ROWS = 1024
 
 
-def score_table(bundle: Bundle, source: str, columns: TicketColumns, out: Path) -> dict[str, Any]:
+def score_table(bundle: LabelBundle, source: str, columns: Columns, out: Path) -> dict[str, Any]:
     """Predict every row of a table.
 
     Args:
@@ -29,8 +30,8 @@ def score_table(bundle: Bundle, source: str, columns: TicketColumns, out: Path) 
         source: a table that `frontdesk.tables.read_batches` reads; labels may be absent.
         columns: its mapping.
         out: ``.csv``, ``.parquet`` or ``.jsonl``: ``id``, ``row``, ``model_id`` and per head the label,
-            ``<head>_confidence``, ``<head>_decision``, ``<head>_reason``, ``<head>_alternatives`` (JSON). It appears
-            whole.
+            ``<head>_confidence``, ``<head>_decision``, ``<head>_reason``, ``<head>_alternatives`` (JSON) and
+            ``<head>_backoff``. It appears whole.
 
     Returns:
         ``model_id``, ``rows``, ``refused``, ``out``, and where rows were refused the file of reasons.
@@ -38,13 +39,13 @@ def score_table(bundle: Bundle, source: str, columns: TicketColumns, out: Path) 
     Raises:
         UsageError: the ending of `out` is none of the three.
     """
-    if out.suffix not in (".csv", ".parquet", ".jsonl"):
+    if out.suffix not in ENDINGS:
         raise UsageError(f"{out.name}: unknown ending", remedy="Write .csv, .parquet or .jsonl")
     refused: list[Refusal] = []
     rows = 0
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.partial")
-    with _Sink(temporary, out.suffix, _schema(bundle)) as sink:
+    with Sink(temporary, out.suffix, _schema(bundle)) as sink:
         for batch in read_batches(source, columns, batch_rows=_ROWS, labels_optional=True):
             refused += batch.refused
             if batch.rows.num_rows:
@@ -59,37 +60,28 @@ def score_table(bundle: Bundle, source: str, columns: TicketColumns, out: Path) 
     return summary
 
 
-def _schema(bundle: Bundle) -> pa.Schema:
+def _schema(bundle: LabelBundle) -> pa.Schema:
+    kinds = {"BYTES": pa.string(), "FP64": pa.float64()}
     fields = [("id", pa.string()), ("row", pa.int64()), ("model_id", pa.string())]
-    for head in bundle.spec.labels:
-        fields += [(head, pa.string()), (f"{head}_confidence", pa.float64()), (f"{head}_decision", pa.string())]
-        fields += [(f"{head}_reason", pa.string()), (f"{head}_alternatives", pa.string())]
-    return pa.schema(fields)
+    return pa.schema(fields + [(name, kinds[output.datatype]) for name, output in bundle.outputs.items()])
 
 
-def _answers(bundle: Bundle, rows: pa.RecordBatch) -> Iterator[dict[str, Any]]:
+def _answers(bundle: LabelBundle, rows: pa.RecordBatch) -> Iterator[dict[str, Any]]:
     columns = inputs_of(rows, bundle.spec.fields)
     ids, numbers = rows.column("id").to_pylist(), rows.column("row").to_pylist()
     for identity, number, prediction in zip(ids, numbers, bundle.predict_columns(columns, rows.num_rows), strict=True):
         answer: dict[str, Any] = {"id": identity, "row": number, "model_id": prediction.model_id}
-        for head, said in prediction.labels.items():
-            answer[head] = said.label
-            answer[f"{head}_confidence"] = said.confidence
-            answer[f"{head}_decision"] = said.decision
-            answer[f"{head}_reason"] = said.reason
-            alternatives = [{"label": other.label, "confidence": other.confidence} for other in said.alternatives]
-            answer[f"{head}_alternatives"] = orjson.dumps(alternatives).decode()
-        yield answer
+        yield answer | {name: output.value(prediction) for name, output in bundle.outputs.items()}
 
 
-class _Sink:
+class Sink:
     """Writes tables to a file of any of the three forms."""
 
     def __init__(self, path: Path, ending: str, schema: pa.Schema) -> None:
         self._path, self._ending, self._schema = path, ending, schema
         self._writer: Any = None
 
-    def __enter__(self) -> _Sink:
+    def __enter__(self) -> Sink:
         if self._ending == ".parquet":
             self._writer = pq.ParquetWriter(self._path, self._schema, compression="zstd")
         elif self._ending == ".csv":

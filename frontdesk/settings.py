@@ -7,6 +7,7 @@ laptop and a cluster without changing a single result.
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -28,6 +29,10 @@ class Settings(BaseSettings):
     """Heap of the driver, which is also the executor in local mode."""
     spark_jars: str = ""
     """Comma-separated jars of ``s3a``. Without them, Spark reaches ``s3://`` through the Python data source."""
+    redis: str | None = None
+    """Address of a Redis that holds the Markov table for every server of the intent recipe. Default: the bundle's."""
+    masking_key_file: str | None = None
+    """File of the key that turns personal data of mails into pseudonyms. Default: plain placeholders."""
     device: str = "auto"
     """``auto``, ``cpu`` or ``cuda``."""
     threads: int = 2
@@ -41,3 +46,12 @@ class Settings(BaseSettings):
 def settings() -> Settings:
     """Return the settings of this process, read once."""
     return Settings()
+
+
+def masking_key() -> bytes | None:
+    """Return the key of the pseudonyms, None where none is set. Raises `UsageError` for a key that is too short."""
+    if (path := settings().masking_key_file) is None:
+        return None
+    from frontdesk.text.masking import read_key
+
+    return read_key(Path(path))

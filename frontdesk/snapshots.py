@@ -11,7 +11,8 @@ import logging
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,13 @@ from frontdesk.checks import Check
 from frontdesk.errors import BadColumns, StorageError
 from frontdesk.logs import event
 from frontdesk.parts import ROW_GROUP_ROWS, Parts
-from frontdesk.records import TicketColumns
+from frontdesk.records import Columns
+from frontdesk.splits import SplitParameters
 from frontdesk.storage import MANIFEST, Store, canonical_json, describe, reading, work_key
 from frontdesk.tables import ROW, Refusal, read_batches, schema_of
-from frontdesk.ticket.recipe import TicketParameters
+
+Prepare = Callable[[pa.RecordBatch], pa.RecordBatch]
+"""Changes the values of rows as they are read; their number, order and schema stay."""
 
 KIND = "snapshots"
 SNAPSHOT_FORMAT = 1
@@ -50,9 +54,11 @@ def take_snapshot(
     *,
     recipe: str,
     data: str,
-    columns: TicketColumns,
-    parameters: TicketParameters,
+    columns: Columns,
+    parameters: SplitParameters,
     test: str | None = None,
+    prepare: Prepare | None = None,
+    prepare_key: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Read the tables, check them, split them, and publish the snapshot.
 
@@ -66,6 +72,8 @@ def take_snapshot(
         columns: what its columns mean.
         parameters: `split`, `test_share` and `seed` are used.
         test: a second table that is the test set; then all of ``data`` is for training.
+        prepare: applied to rows before anything of them is counted or stored, on the scratch disk either.
+        prepare_key: plain values that its result depends on beside the library's source; part of the snapshot's id.
 
     Returns:
         The manifest.
@@ -75,14 +83,17 @@ def take_snapshot(
         StorageError: the store does not answer.
     """
     if not columns.heads:
-        raise BadColumns("the mapping names no label", remedy="Name contact_type or reply")
+        raise BadColumns("the mapping names no label", remedy=f"Name one of {', '.join(columns.known_heads)}")
     if parameters.split == "time" and columns.created_at is None and test is None:
-        raise BadColumns("a split by time needs created_at in the mapping", remedy="Or --set split=random")
+        raise BadColumns(
+            "a split by time needs created_at (of an email: received_at) in the mapping", remedy="Or --set split=random"
+        )
     sources = {"data": data} | ({} if test is None else {"test": test})
-    digests = {role: _source_digest(uri) for role, uri in sources.items()}
+    digests = {role: source_digest(uri) for role, uri in sources.items()}
     mapping = columns.model_dump(mode="json")
     split = {"split": parameters.split, "test_share": parameters.test_share, "seed": parameters.seed}
-    snapshot_id = work_key("etl", recipe=recipe, sources=digests, columns=mapping, split=split)
+    prepared = None if prepare is None else dict(prepare_key or {})
+    snapshot_id = work_key("etl", recipe=recipe, sources=digests, columns=mapping, split=split, prepare=prepared)
     if finished := store.manifest(KIND, snapshot_id):
         return finished
     with store.writing(KIND, snapshot_id) as folder:
@@ -91,8 +102,9 @@ def take_snapshot(
             "id": snapshot_id,
             "recipe": recipe,
             "columns": mapping,
+            "prepare": prepared,
             "sources": {role: {"name": _name(uri), "sha256": digests[role]} for role, uri in sources.items()},
-            **_Taking(folder, columns, parameters).take(data, test),
+            **_Taking(folder, columns, parameters, prepare).take(data, test),
         }
         manifest["files"] = describe(folder)
         (folder / MANIFEST).write_bytes(canonical_json(manifest))
@@ -128,11 +140,19 @@ def read_rows(store: Store, snapshot_id: str, split: str, columns: list[str] | N
                 yield batch if columns is None else batch.select(columns)
 
 
+def _prepared(rows: pa.RecordBatch, prepare: Prepare) -> pa.RecordBatch:
+    made = prepare(rows)
+    assert made.schema.equals(rows.schema)
+    assert made.column(ROW).equals(rows.column(ROW))
+    return made
+
+
 def _name(uri: str) -> str:
     return uri.rpartition("/")[2]
 
 
-def _source_digest(uri: str) -> str:
+def source_digest(uri: str) -> str:
+    """Return the SHA-256 of a table's bytes, local or ``s3://``."""
     with reading(uri) as file:
         hashed = hashlib.sha256()
         while block := file.read(_BLOCK):
@@ -143,8 +163,9 @@ def _source_digest(uri: str) -> str:
 class _Taking:
     """One run of the job inside its scratch folder."""
 
-    def __init__(self, folder: Path, columns: TicketColumns, parameters: TicketParameters) -> None:
+    def __init__(self, folder: Path, columns: Columns, parameters: SplitParameters, prepare: Prepare | None) -> None:
         self.folder = folder
+        self.prepare = prepare
         self.columns = columns
         self.parameters = parameters
         self.schema = schema_of(columns)
@@ -181,6 +202,8 @@ class _Taking:
     def _copy(self, uri: str, parts: Parts, refused: Parts, begin: float, end: float) -> None:
         """Stream a table's good rows into ``parts`` and its refused rows aside."""
         for batch in read_batches(uri, self.columns):
+            if self.prepare is not None:
+                batch = replace(batch, rows=_prepared(batch.rows, self.prepare))
             self.census.add(batch)
             parts.add(batch.rows)
             self._refuse(batch.refused, refused)

@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Literal, Protocol
+
 import numpy as np
 
 NO_TIME = np.iinfo(np.int64).min
 """Stands for a missing time stamp in arrays of microseconds."""
+
+
+class SplitParameters(Protocol):
+    """The parameters of a run that decide its test rows."""
+
+    @property
+    def split(self) -> Literal["auto", "time", "random"]:
+        """``time``: the newest rows. ``random``: stratified. ``auto``: by time where there are time stamps."""
+
+    @property
+    def test_share(self) -> float:
+        """Wanted size of the test set, between 0 and 1."""
+
+    @property
+    def seed(self) -> int:
+        """Seed of the random split."""
 
 
 def by_time(times: np.ndarray, share: float) -> tuple[np.ndarray, int]:

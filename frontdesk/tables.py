@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from frontdesk import cells
 from frontdesk.errors import BadColumns, EmptyTable, StorageError, UnreadableFile
-from frontdesk.records import TicketColumns
+from frontdesk.records import Columns
 from frontdesk.storage import reading
 
 BATCH_ROWS = 8192
@@ -63,7 +63,7 @@ class Batch:
     share: float
 
 
-def schema_of(columns: TicketColumns) -> pa.Schema:
+def schema_of(columns: Columns) -> pa.Schema:
     """Return the schema of rows: the mapping's roles and inputs, and `row`, the row's number in the file from 0."""
     fields = [pa.field("id", pa.string(), nullable=False)]
     if columns.created_at is not None:
@@ -75,7 +75,7 @@ def schema_of(columns: TicketColumns) -> pa.Schema:
 
 
 def read_batches(
-    uri: str, columns: TicketColumns, *, batch_rows: int = BATCH_ROWS, labels_optional: bool = False
+    uri: str, columns: Columns, *, batch_rows: int = BATCH_ROWS, labels_optional: bool = False
 ) -> Iterator[Batch]:
     """Read a table in batches.
 
@@ -91,20 +91,30 @@ def read_batches(
         EmptyTable: no data row.
         StorageError: the object store does not answer.
     """
+    optional = frozenset(columns.heads.values()) if labels_optional else frozenset()
+    converter = _Converter(columns, uri.rpartition("/")[2])
+    for raw in raw_batches(uri, dict.fromkeys(columns.roles.values()), batch_rows=batch_rows, optional=optional):
+        yield converter.convert(raw)
+
+
+def raw_batches(
+    uri: str, names: Iterable[str], *, batch_rows: int = BATCH_ROWS, optional: frozenset[str] = frozenset()
+) -> Iterator[RawBatch]:
+    """Read some columns of a table in batches, as the file gives them. Arguments and errors as in `read_batches`."""
     ending = uri.rpartition(".")[2].lower()
     if ending not in _READERS:
         raise UnreadableFile(
             "the table's type is not known by its ending", where=uri, remedy="Use .csv, .tsv, .parquet or .jsonl"
         )
-    optional = frozenset(columns.heads.values()) - set(columns.inputs) if labels_optional else frozenset()
-    wanted = _Wanted(uri, tuple(dict.fromkeys(columns.roles.values())), optional)
-    converter = _Converter(columns, uri.rpartition("/")[2])
+    wanted = _Wanted(uri, tuple(names), optional)
+    seen = 0
     try:
         with reading(uri) as file:
             if file.size() == 0:
                 raise EmptyTable("the file is empty", where=uri)
             for raw in _READERS[ending](file, wanted, batch_rows):
-                yield converter.convert(raw)
+                seen += len(raw.numbers) + len(raw.broken)
+                yield raw
     except (pa.ArrowException, OSError) as error:
         if uri.startswith("s3://") and not isinstance(error, pa.ArrowInvalid):
             raise StorageError(f"the store stopped answering ({type(error).__name__})", where=uri) from error
@@ -113,7 +123,7 @@ def read_batches(
             where=uri,
             remedy="It may be cut off, or of another type than its name says",
         ) from error
-    if converter.seen == 0:
+    if seen == 0:
         raise EmptyTable("the table has no data row", where=uri)
 
 
@@ -143,7 +153,7 @@ class _Wanted:
 
 
 @dataclass(frozen=True)
-class _Raw:
+class RawBatch:
     """Columns as the file gives them.
 
     Attributes:
@@ -162,10 +172,9 @@ class _Raw:
 class _Converter:
     """Converts raw batches to the schema of rows, and counts rows."""
 
-    def __init__(self, columns: TicketColumns, name: str) -> None:
+    def __init__(self, columns: Columns, name: str) -> None:
         self.columns = columns
         self.name = name
-        self.seen = 0
         self.schema = schema_of(columns)
         self.casts: dict[str, Callable[[Any], cells.Converted]] = {
             "created_at": cells.stamps,
@@ -173,9 +182,8 @@ class _Converter:
             **dict.fromkeys(columns.numeric, cells.numbers),
         }
 
-    def convert(self, raw: _Raw) -> Batch:
+    def convert(self, raw: RawBatch) -> Batch:
         rows = len(raw.numbers)
-        self.seen += rows + len(raw.broken)
         numbers = pa.array(raw.numbers, pa.int64())
         wrong: dict[int, tuple[str, str]] = {}
         arrays = {ROW: numbers}
@@ -196,7 +204,7 @@ class _Converter:
         return Batch(batch, sorted(refused, key=lambda refusal: refusal.row), raw.share)
 
 
-def _read_parquet(file: pa.NativeFile, wanted: _Wanted, batch_rows: int) -> Iterator[_Raw]:
+def _read_parquet(file: pa.NativeFile, wanted: _Wanted, batch_rows: int) -> Iterator[RawBatch]:
     # Page by page: a row group may hold the whole table.
     table = pq.ParquetFile(file, buffer_size=_READ_AHEAD, pre_buffer=False)
     present = wanted.present(table.schema_arrow.names)
@@ -204,10 +212,10 @@ def _read_parquet(file: pa.NativeFile, wanted: _Wanted, batch_rows: int) -> Iter
     for batch in table.iter_batches(batch_rows, columns=present, use_threads=False):
         numbers = range(start, start + batch.num_rows)
         start += batch.num_rows
-        yield _Raw({name: batch.column(name) for name in present}, numbers, [], start / total)
+        yield RawBatch({name: batch.column(name) for name in present}, numbers, [], start / total)
 
 
-def _read_csv(file: pa.NativeFile, wanted: _Wanted, batch_rows: int) -> Iterator[_Raw]:
+def _read_csv(file: pa.NativeFile, wanted: _Wanted, batch_rows: int) -> Iterator[RawBatch]:
     size = file.size()
     # A byte that is not UTF-8 becomes a lone surrogate, which the conversion of its cell refuses.
     text = io.TextIOWrapper(io.BufferedReader(file, _READ_AHEAD), "utf-8-sig", errors="surrogateescape", newline="")
@@ -255,10 +263,10 @@ def _csv_batch(
     numbers: list[int],
     broken: list[tuple[int, str]],
     share: float,
-) -> _Raw:
+) -> RawBatch:
     cells_of = list(zip(*rows, strict=True))
     columns = {name: cells_of[place] if rows else () for name, place in zip(present, places, strict=True)}
-    return _Raw(columns, numbers, broken, share)
+    return RawBatch(columns, numbers, broken, share)
 
 
 def _sniff(header: str, wanted: _Wanted) -> tuple[list[str], str]:
@@ -273,7 +281,7 @@ def _sniff(header: str, wanted: _Wanted) -> tuple[list[str], str]:
     return best
 
 
-def _read_json_lines(file: pa.NativeFile, wanted: _Wanted, batch_rows: int) -> Iterator[_Raw]:
+def _read_json_lines(file: pa.NativeFile, wanted: _Wanted, batch_rows: int) -> Iterator[RawBatch]:
     size = file.size()
     lines = io.BufferedReader(file, _READ_AHEAD)
     keys: dict[str, None] = {}
@@ -282,12 +290,12 @@ def _read_json_lines(file: pa.NativeFile, wanted: _Wanted, batch_rows: int) -> I
     broken: list[tuple[int, str]] = []
     number, held = 0, 0
 
-    def batch(share: float) -> _Raw:
+    def batch(share: float) -> RawBatch:
         if not keys:
             raise UnreadableFile(
                 "no line is a JSON object", where=wanted.uri, remedy="JSON Lines holds one object per line, no array"
             )
-        return _Raw({name: [row.get(name) for row in rows] for name in wanted.names}, numbers, broken, share)
+        return RawBatch({name: [row.get(name) for row in rows] for name in wanted.names}, numbers, broken, share)
 
     while line := lines.readline(_LONGEST_LINE):
         whole = line.endswith(b"\n") or len(line) < _LONGEST_LINE
@@ -319,7 +327,7 @@ def _read_json_lines(file: pa.NativeFile, wanted: _Wanted, batch_rows: int) -> I
         wanted.present(keys)
 
 
-_READERS: dict[str, Callable[[pa.NativeFile, _Wanted, int], Iterator[_Raw]]] = {
+_READERS: dict[str, Callable[[pa.NativeFile, _Wanted, int], Iterator[RawBatch]]] = {
     "csv": _read_csv,
     "tsv": _read_csv,
     "parquet": _read_parquet,

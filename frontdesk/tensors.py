@@ -88,7 +88,7 @@ def packed_ids(column: pa.Array, max_tokens: int) -> np.ndarray:
 # --- transfer
 
 
-def transfer(store: Store, tensors_id: str, node: Path) -> Path:
+def transfer(store: Store, tensors_id: str, node: Path, unpack: Unpack | None = None) -> Path:
     """Copy tensors from the store to a folder of this machine and unpack them. Repeat it after a failure: it goes on.
 
     A file is copied in chunks under ``<name>.part``; an attempt that was killed is continued at its length. A file
@@ -99,11 +99,12 @@ def transfer(store: Store, tensors_id: str, node: Path) -> Path:
         store: holds ("tensors", tensors_id).
         tensors_id: what to fetch.
         node: local folder of the training node.
+        unpack: what makes arrays of the shards; None means `unpack_rows`.
 
     Returns:
         ``node/<tensors_id>``: ``{split}.ids.npy`` int32 [N, T], ``{split}.categories.npy`` int32 [N, C],
         ``{split}.numbers.npy`` float64 [N, D], ``{split}.label.{head}.npy`` int32 [N] for train and test in the order
-        of the snapshot, and ``spec.json``.
+        of the snapshot, and every file that lies beside the shards, such as ``spec.json``.
 
     Raises:
         TransferError: a file of the store is not what its manifest states, twice; names the file.
@@ -124,7 +125,7 @@ def transfer(store: Store, tensors_id: str, node: Path) -> Path:
     begun = time.monotonic()
     try:
         copied, resumed = _download(store, tensors_id, manifest["files"], folder / _DOWNLOAD)
-        _unpack(folder, manifest)
+        _unpack(folder, manifest, unpack or unpack_rows)
     except OSError as error:
         raise StorageError(f"the transfer stopped ({type(error).__name__})", where=str(folder)) from error
     event(
@@ -207,13 +208,16 @@ def _continue(uri: str, part: Path, size: int, advance: Callable[[int], None]) -
 # --- unpacking
 
 
-def _unpack(folder: Path, manifest: Mapping[str, Any]) -> None:
+Unpack = Callable[[Path, Path, Mapping[str, Any]], None]
+"""Turns the files of a download into arrays of the folder beside it: ``(download, folder, manifest)``."""
+
+
+def _unpack(folder: Path, manifest: Mapping[str, Any], unpack: Unpack) -> None:
     source = folder / _DOWNLOAD
-    spec = Spec.from_json(orjson.loads((source / "spec.json").read_bytes()))
-    for split in SPLITS:
-        names = sorted(name for name in manifest["files"] if name.startswith(f"{split}/"))
-        _unpack_split(folder, split, [source / name for name in names], manifest["rows"][split], spec)
-    shutil.copyfile(source / "spec.json", folder / "spec.json")
+    unpack(source, folder, manifest)
+    for name in manifest["files"]:
+        if "/" not in name:
+            shutil.copyfile(source / name, folder / name)
     content = {
         "format": TENSORS_FORMAT,
         "id": manifest["id"],
@@ -224,6 +228,14 @@ def _unpack(folder: Path, manifest: Mapping[str, Any]) -> None:
     }
     write_atomically(folder / MANIFEST, canonical_json(content))
     shutil.rmtree(source)
+
+
+def unpack_rows(source: Path, folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Unpack the shards of labelled rows; see `transfer`."""
+    spec = Spec.from_json(orjson.loads((source / "spec.json").read_bytes()))
+    for split in SPLITS:
+        names = sorted(name for name in manifest["files"] if name.startswith(f"{split}/"))
+        _unpack_split(folder, split, [source / name for name in names], manifest["rows"][split], spec)
 
 
 def _unpack_split(folder: Path, split: str, shards: list[Path], rows: int, spec: Spec) -> None:

@@ -30,6 +30,7 @@ from frontdesk.progress import report
 from frontdesk.settings import settings
 from frontdesk.storage import MANIFEST, canonical_json, describe, digest, write_atomically
 from frontdesk.tensors import TensorSet
+from frontdesk.ticket.margin import add_margin_expert
 from frontdesk.ticket.network import NetworkConfig, TicketNetwork
 from frontdesk.ticket.recipe import TicketParameters
 from frontdesk.ticket.start import start_at_naive_bayes
@@ -343,9 +344,11 @@ class Trainer:
         return achieved / peak_operations(self.device, torch.bfloat16 if self.bfloat16 else torch.float32)
 
     def save(self, folder: Path) -> None:
-        """Fit the temperatures and write the finished network, manifest last."""
+        """Add the margin expert, fit the temperatures and write the finished network, manifest last."""
+        self.network.eval()
         if self.network.numbers is not None:
             self.network.numbers.silence_constant()
+        add_margin_expert(self.network, self.data, self.rows)
         validation, temperature = {}, {}
         for head, (logits, labels) in self._validate().items():
             temperature[head] = fit_temperature(logits, labels) if len(labels) >= _VALIDATION_ROWS[0] else 1.0

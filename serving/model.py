@@ -1,4 +1,4 @@
-"""A bundle as a KServe model: the SDK's hooks around `Bundle.validate` and `Bundle.predict_columns`.
+"""A bundle as a KServe model: the SDK's hooks around `Bundle.predict`.
 
 Where a request is computed: one short instance of a fast model runs on the event loop itself, because handing it to a
 thread and back costs more than the work (figures in ``benchmarks/README.md``). Everything else runs in a small pool of
@@ -12,15 +12,14 @@ import asyncio
 import logging
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from frontdesk.bundle import Bundle
-from frontdesk.errors import NotReady, Overloaded
+from frontdesk.bundle import Bundle, InstanceError
+from frontdesk.errors import InvalidRequest, NotReady, Overloaded
 from frontdesk.logs import event
-from frontdesk.records import Prediction
 from frontdesk.serving import metrics, protocol
 from frontdesk.serving.protocol import Tensor
 from frontdesk.serving.sdk import InferOutput, InferRequest, InferResponse, Model
@@ -47,6 +46,18 @@ class Limits:
     threads: int = 2
     waiting: int = 32
     inline_seconds: float = 0.002
+
+
+class Instances(list[Any]):
+    """The instances of a request.
+
+    Attributes:
+        partial: answer the good ones beside the errors of the bad ones.
+    """
+
+    def __init__(self, instances: Sequence[Any], *, partial: bool = False) -> None:
+        super().__init__(instances)
+        self.partial = partial
 
 
 class BundleModel(Model):  # type: ignore[misc]
@@ -93,12 +104,11 @@ class BundleModel(Model):  # type: ignore[misc]
 
     @staticmethod
     def _row_seconds(bundle: Bundle) -> float:
-        """Return the median time of a row of typical length: fifty words of the vocabulary.
+        """Return the median time of an instance of typical size.
 
         It is this thread's CPU time, so that a busy machine does not change where requests are computed.
         """
-        words = " ".join(bundle.spec.vocabulary[:50])
-        instances = [dict.fromkeys(bundle.spec.text, words)]
+        instances = [bundle.example()]
         times = []
         for _ in range(_PROBE_ROUNDS):
             began = time.thread_time()
@@ -115,39 +125,60 @@ class BundleModel(Model):  # type: ignore[misc]
 
     def preprocess(self, payload: Any, headers: dict[str, str] | None = None) -> list[Any]:
         """Return the instances of a V1 body (parsed JSON) or of a V2 request. Raises `InvalidRequest`, `NotReady`."""
-        spec = self.bundle.spec
+        inputs = self.bundle.inputs
         with metrics.timed(self.name, "decode"):
             if not isinstance(payload, InferRequest):
-                return protocol.v1_instances(payload)
+                instances = protocol.v1_instances(payload)
+                return Instances(instances, partial=self.bundle.partial and not protocol.wants_all(payload))
             # The SDK keeps binary data in a private field; its public decoder fails on a shape that does not fit.
             tensors = [
                 Tensor(one.name, one.datatype, one.shape, one.data if one._raw_data is None else None, one._raw_data)
                 for one in payload.inputs
             ]
-            return list(protocol.instances_of(tensors, spec))
+            return list(protocol.instances_of(tensors, inputs))
 
     async def predict(
         self, payload: list[Any], headers: dict[str, str] | None = None, response_headers: dict[str, str] | None = None
-    ) -> list[Prediction]:
+    ) -> Sequence[Any]:
         """Check the fields and answer. Raises `InvalidRequest`, `Overloaded`."""
         if self._inline and len(payload) == 1 and _characters(payload[0]) <= INLINE_CHARACTERS:
-            predictions = self._answer(payload)
+            answers = self._answer(payload)
         else:
-            predictions = await self._in_thread(payload)
+            answers = await self._in_thread(payload)
         metrics.count_instances(self.name, len(payload))
-        return predictions
+        return answers
 
-    def _answer(self, instances: list[Any]) -> list[Prediction]:
+    def _answer(self, instances: list[Any]) -> Sequence[Any]:
         with metrics.timed(self.name, "predict"):
-            return self.bundle.predict(instances)
+            try:
+                return self.bundle.predict(instances)
+            except InvalidRequest:
+                if not getattr(instances, "partial", False) or len(instances) < 2:
+                    raise
+            return self._answer_each(instances)
 
-    async def _in_thread(self, instances: list[Any]) -> list[Prediction]:
+    def _answer_each(self, instances: list[Any]) -> Sequence[Any]:
+        """Answer instance by instance; where every one is bad, the first one's error is the request's."""
+        answers: list[Any] = []
+        errors: list[InvalidRequest] = []
+        for place, instance in enumerate(instances):
+            try:
+                answers += self.bundle.predict([instance])
+            except InvalidRequest as error:
+                where = str(error.where).replace("instances[0]", f"instances[{place}]", 1)
+                errors.append(InvalidRequest(error.message, where=where, remedy=error.remedy))
+                answers.append(InstanceError(error={"code": error.code, "message": str(errors[-1])}))
+        if len(errors) == len(instances):
+            raise errors[0]
+        return answers
+
+    async def _in_thread(self, instances: list[Any]) -> Sequence[Any]:
         if self._taken >= self.limits.threads + self.limits.waiting:
             raise Overloaded(f"{self._taken} requests are waiting", where=self.name, remedy="Ask again in a second")
         self._taken += 1
         asked = time.perf_counter()
 
-        def work() -> list[Prediction]:
+        def work() -> Sequence[Any]:
             metrics.observe(self.name, "queue", time.perf_counter() - asked)
             return self._answer(instances)
 
@@ -158,29 +189,29 @@ class BundleModel(Model):  # type: ignore[misc]
 
     def postprocess(
         self,
-        result: list[Prediction],
+        result: Sequence[Any],
         headers: dict[str, str] | None = None,
         response_headers: dict[str, str] | None = None,
-    ) -> list[Prediction]:
-        """Return the predictions: each protocol writes them in its own form."""
+    ) -> Sequence[Any]:
+        """Return the answers: each protocol writes them in its own form."""
         return result
 
-    def infer_response(self, predictions: list[Prediction], request_id: str) -> InferResponse:
-        """Return predictions as the SDK's V2 answer, which gRPC sends."""
-        outputs = [InferOutput(one.name, list(one.shape), one.datatype, one.data) for one in self.tensors(predictions)]
+    def infer_response(self, answers: Sequence[Any], request_id: str) -> InferResponse:
+        """Return answers as the SDK's V2 answer, which gRPC sends."""
+        outputs = [InferOutput(one.name, list(one.shape), one.datatype, one.data) for one in self.tensors(answers)]
         return InferResponse(request_id, self.name, outputs, model_version=self.bundle.model_id)
 
-    def tensors(self, predictions: list[Prediction]) -> list[Tensor]:
-        """Return predictions as V2 tensors."""
-        return protocol.output_tensors(predictions, list(self.bundle.spec.labels))
+    def tensors(self, answers: Sequence[Any]) -> list[Tensor]:
+        """Return answers as V2 tensors."""
+        return protocol.output_tensors(answers, self.bundle.outputs)
 
     def get_input_types(self) -> list[dict[str, Any]]:
         """Return the V2 metadata of the inputs."""
-        return protocol.input_types(self.bundle.spec)
+        return protocol.input_types(self.bundle.inputs)
 
     def get_output_types(self) -> list[dict[str, Any]]:
         """Return the V2 metadata of the outputs."""
-        return protocol.output_types(self.bundle.spec)
+        return protocol.output_types(self.bundle.outputs)
 
     def stop(self) -> None:
         """Take no more requests."""

@@ -1,8 +1,9 @@
 """The bodies of KServe's V1 and V2 protocols: bytes to instances, predictions to bytes.
 
 V1 is JSON objects, one per instance. V2 is one tensor per field, of shape [N] or [N, 1]; a tensor left out is a missing
-field. Texts, categories and `created_at` are BYTES (UTF-8; an empty string is a missing value), numbers are FP64, FP32
-or an integer type (NaN, or null in JSON, is a missing value); a category may be a number or BOOL too.
+field. Texts, categories and times are BYTES (UTF-8; an empty string is a missing value), numbers are FP64, FP32 or an
+integer type (NaN, or null in JSON, is a missing value); a category may be a number or BOOL too. A list or an object is
+BYTES that hold JSON.
 
 JSON has no NaN, no infinity and no lone surrogates: a body that holds one is not JSON and gets 400. Callers send null
 for the first two, which the model treats alike, and U+FFFD for the third.
@@ -11,17 +12,15 @@ for the first two, which the model treats alike, and U+FFFD for the third.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import orjson
-from pydantic import TypeAdapter
 
+from frontdesk.bundle import InputKind, Output
 from frontdesk.errors import InvalidRequest, UnsupportedMediaType
-from frontdesk.preprocessing.spec import CREATED_AT, Spec
-from frontdesk.records import LabelPrediction, Prediction
 from frontdesk.requests import MAX_INSTANCES
 
 _INTEGERS = {
@@ -31,7 +30,6 @@ _FLOATS = {"FP16": "<f2", "FP32": "<f4", "FP64": "<f8"}
 _FIXED_WIDTH = {**_INTEGERS, **_FLOATS, "BOOL": "?"}
 DATATYPES = ("BYTES", *_FIXED_WIDTH)
 _NUMBERS = frozenset((*_INTEGERS, *_FLOATS))
-_predictions = TypeAdapter(list[Prediction])
 
 
 @dataclass(frozen=True)
@@ -92,9 +90,20 @@ def v1_instances(payload: Any) -> list[Any]:
     return list(payload["instances"])
 
 
-def v1_body(predictions: list[Prediction]) -> bytes:
-    """Return the V1 answer."""
-    return b'{"predictions":' + _predictions.dump_json(predictions, exclude_none=True) + b"}"
+def wants_all(payload: Any) -> bool:
+    """Return whether a V1 body asks that one bad instance refuses the whole request. Raises `InvalidRequest`."""
+    parameters = payload.get("parameters") if isinstance(payload, dict) else None
+    if parameters is None:
+        return False
+    wish = parameters.get("on_error", "answer") if isinstance(parameters, dict) else None
+    if wish not in ("answer", "refuse"):
+        raise InvalidRequest('must be {"on_error": "answer"} or {"on_error": "refuse"}', where="parameters")
+    return bool(wish == "refuse")
+
+
+def v1_body(answers: bytes) -> bytes:
+    """Return the V1 answer around answers that are a JSON array."""
+    return b'{"predictions":' + answers + b"}"
 
 
 def parse_v2(body: bytes, json_bytes: int | None) -> V2Request:
@@ -170,7 +179,7 @@ def _asked_outputs(outputs: Any, binary: bool) -> dict[str, bool] | None:
     return {o["name"]: _parameters(o, "outputs").get("binary_data", binary) is True for o in outputs}
 
 
-def instances_of(tensors: Sequence[Tensor], spec: Spec) -> list[dict[str, Any]]:
+def instances_of(tensors: Sequence[Tensor], fields: Mapping[str, InputKind]) -> list[dict[str, Any]]:
     """Turn the tensors of a request into instances, so that both protocols pass the same check of fields.
 
     Raises:
@@ -179,16 +188,18 @@ def instances_of(tensors: Sequence[Tensor], spec: Spec) -> list[dict[str, Any]]:
     columns: dict[str, list[Any]] = {}
     for tensor in tensors:
         where = f"inputs.{tensor.name[:80]}"
-        if tensor.name not in spec.fields:
-            raise InvalidRequest("there is no such field", where=where, remedy=f"Fields: {', '.join(spec.fields)}")
+        if tensor.name not in fields:
+            raise InvalidRequest("there is no such field", where=where, remedy=f"Fields: {', '.join(fields)}")
         if tensor.name in columns:
             raise InvalidRequest("is given twice", where=where)
-        _require_datatype(tensor, spec, where)
+        kind = fields[tensor.name]
+        _require_datatype(tensor, kind, where)
         rows = _rows(tensor, where)
         for first, others in columns.items():
             if len(others) != rows:
                 raise InvalidRequest(f"holds {rows} values, but {first} holds {len(others)}", where=where)
-        columns[tensor.name] = list(_values(tensor, rows, where))
+        values = _values(tensor, rows, where)
+        columns[tensor.name] = [_parsed(value, where) for value in values] if kind == "json" else list(values)
         if (found := len(columns[tensor.name])) != rows:
             raise InvalidRequest(f"the shape says {rows} values, the data holds {found}", where=where)
     if not columns:
@@ -196,20 +207,21 @@ def instances_of(tensors: Sequence[Tensor], spec: Spec) -> list[dict[str, Any]]:
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
-def _require_datatype(tensor: Tensor, spec: Spec, where: str) -> None:
-    name, datatype = tensor.name, tensor.datatype
-    if name in spec.categorical:
-        allowed = datatype in DATATYPES
-    elif name in spec.text or name == CREATED_AT:
-        allowed = datatype == "BYTES"
-    else:
-        allowed = datatype in _NUMBERS
-    if not allowed:
-        raise InvalidRequest(f"must be {_input_datatype(name, spec)}, not {datatype[:20]}", where=f"{where}.datatype")
+def _require_datatype(tensor: Tensor, kind: InputKind, where: str) -> None:
+    allowed: Container[str] = {"category": DATATYPES, "number": _NUMBERS}.get(kind, ("BYTES",))
+    if tensor.datatype not in allowed:
+        raise InvalidRequest(f"must be {_input_datatype(kind)}, not {tensor.datatype[:20]}", where=f"{where}.datatype")
 
 
-def _input_datatype(name: str, spec: Spec) -> str:
-    return "FP64" if name in spec.numeric and name != CREATED_AT else "BYTES"
+def _input_datatype(kind: InputKind) -> str:
+    return "FP64" if kind == "number" else "BYTES"
+
+
+def _parsed(value: Any, where: str) -> Any:
+    try:
+        return None if value is None else orjson.loads(value)
+    except orjson.JSONDecodeError:
+        raise InvalidRequest("is not JSON", where=where) from None
 
 
 def _rows(tensor: Tensor, where: str) -> int:
@@ -273,45 +285,23 @@ def _text(value: bytes, where: str) -> str:
         raise InvalidRequest("is not UTF-8", where=where) from None
 
 
-def input_types(spec: Spec) -> list[dict[str, Any]]:
+def input_types(fields: Mapping[str, InputKind]) -> list[dict[str, Any]]:
     """Return the metadata of the input tensors."""
-    return [{"name": name, "datatype": _input_datatype(name, spec), "shape": [-1]} for name in spec.fields]
+    return [{"name": name, "datatype": _input_datatype(kind), "shape": [-1]} for name, kind in fields.items()]
 
 
-def output_types(spec: Spec) -> list[dict[str, Any]]:
+def output_types(outputs: Mapping[str, Output]) -> list[dict[str, Any]]:
     """Return the metadata of the output tensors."""
+    return [{"name": name, "datatype": output.datatype, "shape": [-1]} for name, output in outputs.items()]
+
+
+def output_tensors(answers: Sequence[Any], outputs: Mapping[str, Output]) -> list[Tensor]:
+    """Return the answers as tensors of shape [N]; what is not one value is JSON."""
+    shape = [len(answers)]
     return [
-        {"name": name, "datatype": datatype, "shape": [-1]}
-        for head in spec.labels
-        for name, (datatype, _) in _outputs(head).items()
+        Tensor(name, output.datatype, shape, [output.value(answer) for answer in answers])
+        for name, output in outputs.items()
     ]
-
-
-def _outputs(head: str) -> dict[str, tuple[str, Any]]:
-    """Return ``{tensor: (datatype, value of a LabelPrediction)}`` of a head."""
-    return {
-        head: ("BYTES", lambda answer: answer.label),
-        f"{head}_confidence": ("FP64", lambda answer: answer.confidence),
-        f"{head}_decision": ("BYTES", lambda answer: answer.decision),
-        f"{head}_reason": ("BYTES", lambda answer: answer.reason),
-        f"{head}_alternatives": ("BYTES", _alternatives),
-        f"{head}_backoff": ("BYTES", lambda answer: answer.backoff.label if answer.backoff else ""),
-    }
-
-
-def _alternatives(answer: LabelPrediction) -> str:
-    return orjson.dumps([{"label": one.label, "confidence": one.confidence} for one in answer.alternatives]).decode()
-
-
-def output_tensors(predictions: Sequence[Prediction], heads: Sequence[str]) -> list[Tensor]:
-    """Return the answers as tensors of shape [N], six per head; alternatives are JSON lists."""
-    shape = [len(predictions)]
-    tensors = []
-    for head in heads:
-        answers = [prediction.labels[head] for prediction in predictions]
-        for name, (datatype, value) in _outputs(head).items():
-            tensors.append(Tensor(name, datatype, shape, [value(answer) for answer in answers]))
-    return tensors
 
 
 def v2_body(request: V2Request, tensors: Sequence[Tensor], **fields: Any) -> tuple[bytes, int | None]:

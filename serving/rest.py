@@ -80,7 +80,7 @@ class RestServer(RESTServer):  # type: ignore[misc]
 
 
 def add_inference_routes(app: FastAPI, data_plane: BundleDataPlane) -> None:
-    """Add the routes that answer tickets, as plain functions: FastAPI's own cost a quarter of a millisecond more."""
+    """Add the routes that answer, as plain functions: FastAPI's own cost a quarter of a millisecond more."""
 
     async def v1(request: Request) -> Response:
         name, headers = request.path_params["model_name"], dict(request.headers.items())

@@ -18,16 +18,15 @@ import logging
 import signal
 from collections.abc import Sequence
 
-from frontdesk.bundle import Bundle, parse_manifest
-from frontdesk.errors import BundleError, FrontdeskError, UnreadableFile, UsageError
-from frontdesk.logs import JsonFormatter, configure, event
+from frontdesk.bundle import Bundle, manifest_at
+from frontdesk.errors import BundleError, FrontdeskError, UsageError
+from frontdesk.logs import JsonFormatter, StandardError, configure, event
 from frontdesk.serving.data_plane import BundleDataPlane, ShutRepository
 from frontdesk.serving.grpc_server import BundleGRPCServer
 from frontdesk.serving.model import BundleModel, Limits
 from frontdesk.serving.rest import RestServer, listen
 from frontdesk.serving.sdk import ModelServer
 from frontdesk.settings import settings
-from frontdesk.storage import MANIFEST, reading
 
 GRACE_SECONDS = 30
 _log = logging.getLogger(__name__)
@@ -82,12 +81,7 @@ def served_names(bundles: Sequence[str]) -> dict[str, str]:
         raise UsageError("no bundle to serve", remedy="Name the folder of at least one bundle")
     names: dict[str, str] = {}
     for location in bundles:
-        try:
-            with reading(f"{location.rstrip('/')}/{MANIFEST}") as file:
-                manifest = parse_manifest(bytes(file.read()))
-        except UnreadableFile as error:
-            remedy = "Point to a folder that `frontdesk run` wrote"
-            raise BundleError("there is no bundle here: no manifest.json", where=location, remedy=remedy) from error
+        manifest = manifest_at(location)
         name = manifest["recipe"]
         if name in names:
             name = f"{name}-{manifest['model_id'][:8]}"
@@ -100,7 +94,7 @@ def served_names(bundles: Sequence[str]) -> dict[str, str]:
 def configure_logs(level: str) -> None:
     """Send the logs of this library, the SDK and uvicorn to standard error as JSON lines; the others' only warnings."""
     configure(level)
-    handler = logging.StreamHandler()
+    handler = StandardError()
     handler.setFormatter(JsonFormatter())
     for name in ("kserve", "kserve.trace", "uvicorn", "uvicorn.error"):
         logger = logging.getLogger(name)

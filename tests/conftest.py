@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import pytest
 
 from tests.bundles import ticket_bundle, ticket_bundles  # noqa: F401
 from tests.lifecycle_run import finished  # noqa: F401
+from tests.redis_server import redis_server  # noqa: F401
 from tests.s3_server import S3, environment, s3, s3_process  # noqa: F401
 
 if TYPE_CHECKING:
@@ -18,6 +20,16 @@ if TYPE_CHECKING:
 
 hypothesis.settings.register_profile("desk", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("desk")
+
+
+@pytest.fixture(autouse=True)
+def logs_as_they_were() -> Iterator[None]:
+    """Undo what a command or a step that ran inside this process told the library's logger."""
+    logger = logging.getLogger("frontdesk")
+    handlers, level, propagate = logger.handlers[:], logger.level, logger.propagate
+    yield
+    logger.handlers[:], logger.propagate = handlers, propagate
+    logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")

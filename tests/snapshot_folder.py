@@ -10,14 +10,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from frontdesk.records import TicketColumns
+from frontdesk.records import Columns
 from frontdesk.storage import MANIFEST, Store, canonical_json, describe
 
 
 def put_snapshot(
     store: Store,
     snapshot_id: str,
-    columns: TicketColumns,
+    columns: Columns,
     train: Sequence[Mapping[str, Any]],
     test: Sequence[Mapping[str, Any]] = (),
     *,
@@ -40,7 +40,7 @@ def put_snapshot(
     return snapshot_id
 
 
-def _table(columns: TicketColumns, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+def _table(columns: Columns, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     kinds: dict[str, pa.DataType] = {"id": pa.string()}
     if columns.created_at:
         kinds["created_at"] = pa.timestamp("us", tz="UTC")

@@ -9,7 +9,7 @@ Shapes: N rows, L tokens, D the encoder's width, C categorical fields, K labels.
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -73,7 +73,11 @@ def pretrained(name: str) -> Any:
 
 def described(encoder: Any) -> dict[str, Any]:
     """Return the encoder's configuration as plain values, without the place that it came from."""
+<<<<<<< HEAD
     content: dict[str, Any] = json.loads(encoder.config.to_json_string(use_diff=False))
+=======
+    content: dict[str, Any] = json.loads(cast(Any, encoder).config.to_json_string(use_diff=False))
+>>>>>>> main
     content.pop("_name_or_path", None)
     return content
 
@@ -81,4 +85,9 @@ def described(encoder: Any) -> dict[str, Any]:
 def rebuilt(content: dict[str, Any]) -> Any:
     """Return an encoder of a configuration, its weights not yet loaded."""
     config: PretrainedConfig = AutoConfig.for_model(**content)
+<<<<<<< HEAD
     return AutoModel.from_config(config, attn_implementation="sdpa")  # type: ignore[no-untyped-call]
+=======
+    model: nn.Module = cast(Any, AutoModel).from_config(config, attn_implementation="sdpa")
+    return model
+>>>>>>> main

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 
-from frontdesk.errors import UsageError
+from frontdesk.parameters import RunParameters
 
 NAME = "email"
 HEADS = ("business_line", "queue", "topic")
@@ -18,18 +18,17 @@ _STEPS = {"subword": 1_500, "hub": 600}
 _RATES = {"subword": 2e-3, "hub": 5e-5}
 
 
-class EmailParameters(BaseModel):
-    """Every knob of an email run; ``--set KEY=VALUE`` sets them. Stored in the bundle."""
+class EmailParameters(RunParameters):
+    """Every knob of an email run."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, protected_namespaces=())
+    model_config = ConfigDict(populate_by_name=True, protected_namespaces=())
 
-    seed: int = 0
-    split: Literal["auto", "time", "random"] = "auto"
-    """``time``: the newest `test_share` is the test set. ``random``: stratified by business line. ``auto``: by time
-    where the table has time stamps, else random."""
-    test_share: float = Field(0.2, gt=0, lt=1)
     mode: Literal["multi", "single"] = "multi"
     """``multi``: one encoder with a head per label set. ``single``: one encoder for each."""
+    compare: bool = False
+    """Train the other mode too and measure both on the same rows; it doubles the time."""
+    masking: bool = True
+    """Replace personal data by typed words before a mail is stored or answered."""
     encoder: Literal["subword", "hub"] = "subword"
     """``subword``: trained from scratch on the desk's own mails. ``hub``: a pretrained encoder of `transformers`."""
     encoder_name: str = Field(HUB_DEFAULT, alias="encoder.name")
@@ -89,15 +88,3 @@ class EmailParameters(BaseModel):
     def tokens_per_batch(self) -> int:
         """Tokens of a batch, padding included."""
         return self.batch_tokens or (2_048 if self.encoder == "subword" else 4_096)
-
-
-def parameters_of(values: dict[str, Any]) -> EmailParameters:
-    """Validate parameter values. Raises `UsageError` that names the key."""
-    try:
-        return EmailParameters.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        words = "there is no such parameter" if first["type"] == "extra_forbidden" else first["msg"]
-        known = ", ".join(field.alias or name for name, field in EmailParameters.model_fields.items())
-        raise UsageError(f"parameter {key}: {words}", remedy=f"Known parameters: {known}") from error

@@ -26,6 +26,8 @@ from frontdesk.preprocessing.spec import Spec
 TOLERANCE = 1e-4
 """Largest difference of a probability from the golden one at load. The job that makes a bundle allows 1e-5; the machine
 that loads it may add in another order."""
+PORTABLE = "portable"
+"""Names the engine of a kind of model that runs wherever the library does, whatever is faster on one machine."""
 ORDER = ("word-tables", "graph")
 """Candidates of ``auto``. An earlier one stays unless a later one is faster by `_MARGIN`."""
 _MARGIN = 0.8
@@ -76,6 +78,8 @@ def open_engine(folder: Path, spec: Spec, name: str = "auto") -> Engine:
         BundleError: no engine is left, or the named one declines or differs.
     """
     golden = read_golden(folder)
+    if name == PORTABLE:
+        name = "graph"
     if name != "auto":
         if name not in ENGINES:
             raise UsageError(f"there is no engine {name!r}", remedy=f"Engines: auto, {', '.join(ENGINES)}")

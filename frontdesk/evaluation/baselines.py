@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from frontdesk.parameters import RunParameters
 from frontdesk.preprocessing.encoding import Encoder
 from frontdesk.preprocessing.spec import NO_LABEL, Spec
 from frontdesk.progress import report
 from frontdesk.storage import Store
 from frontdesk.text.cleaning import MAX_CHARACTERS
-from frontdesk.ticket.recipe import TicketParameters
 
 MAX_ROWS = 50_000
 """Training rows of a head; of more, a seeded sample."""
@@ -55,7 +55,7 @@ class Answers:
     seconds: float
 
 
-def tfidf_svc(store: Store, snapshot_id: str, spec: Spec, parameters: TicketParameters) -> dict[str, Answers]:
+def tfidf_svc(store: Store, snapshot_id: str, spec: Spec, parameters: RunParameters) -> dict[str, Answers]:
     """Fit on a snapshot's training rows and answer its test rows.
 
     Args:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from frontdesk import progress
-from frontdesk.bundle import Bundle
+from frontdesk.bundle.labels import LabelBundle
 from frontdesk.evaluation import METRICS, PICTURES, PREDICTIONS, sections
 from frontdesk.evaluation.baselines import tfidf_svc
 from frontdesk.evaluation.maps import maps
@@ -35,9 +35,9 @@ from frontdesk.evaluation.slices import (
     text_keys,
     text_slices,
 )
+from frontdesk.parameters import RunParameters
 from frontdesk.snapshots import read_rows
 from frontdesk.storage import Store, canonical_json, filesystem, write_atomically
-from frontdesk.ticket.recipe import TicketParameters
 from frontdesk.version import VERSION, code_digest
 
 Read = Callable[[], Iterator[pa.RecordBatch]]
@@ -83,41 +83,43 @@ def _refusals(store: Store, snapshot_id: str) -> list[dict[str, Any]]:
 
 
 def evaluate(
-    bundle: Bundle,
+    bundle: LabelBundle,
     store: Store,
     snapshot_id: str,
     *,
-    v1: Bundle | None,
-    parameters: TicketParameters,
+    others: Mapping[str, LabelBundle],
+    parameters: RunParameters,
     out: Path,
     network: Path | None = None,
+    history: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Evaluate a fused bundle beside its baselines.
 
     Args:
         bundle: the candidate.
         store, snapshot_id: where the rows are that it was trained on and is tested on.
-        v1: the classical model on the same snapshot.
+        others: further models on the same snapshot, by the name of their baseline.
         parameters: give the seed, and the baselines what they need.
         out: folder that gets the files; each appears whole.
-        network: the finished folder of training, for learning curves, temperatures and maps of the embeddings.
+        network: the finished folder of a ticket network, for its temperatures and maps of its embeddings.
+        history: entries of training, one per epoch, for the learning curves.
 
     Returns:
         The content of ``metrics.json``.
     """
     evaluation = _Evaluation(
-        bundle, snapshot_rows(store, snapshot_id), network=network, seed=parameters.seed, others=v1 is not None
+        bundle, snapshot_rows(store, snapshot_id), network=network, seed=parameters.seed, others=len(others)
     )
     answers = tfidf_svc(store, snapshot_id, bundle.spec, parameters)
     evaluation.add_baseline("tfidf-svc", {head: answer.top for head, answer in answers.items()})
-    if v1 is not None:
-        evaluation.add_bundle("v1", v1)
+    for name, other in others.items():
+        evaluation.add_bundle(name, other)
     keys = text_keys(read_rows(store, snapshot_id, "train"), bundle.spec)
-    return evaluation.write(out, training_keys=keys, parameters=parameters.model_dump(mode="json"))
+    return evaluation.write(out, training_keys=keys, parameters=parameters.model_dump(mode="json"), history=history)
 
 
 def evaluate_rows(
-    bundle: Bundle, test: TestRows, out: Path, *, seed: int = 0, with_report: bool = True
+    bundle: LabelBundle, test: TestRows, out: Path, *, seed: int = 0, with_report: bool = True
 ) -> dict[str, Any]:
     """Evaluate a bundle on any rows: a champion on a candidate's snapshot, or a bundle on a new table.
 
@@ -138,7 +140,7 @@ def evaluate_rows(
 class _Evaluation:
     """The candidate's answers on the test rows, and what is compared with them."""
 
-    def __init__(self, bundle: Bundle, test: TestRows, *, network: Path | None, seed: int, others: int) -> None:
+    def __init__(self, bundle: LabelBundle, test: TestRows, *, network: Path | None, seed: int, others: int) -> None:
         """Predict the rows; ``others`` bundles will follow (for the progress)."""
         self.bundle, self.test, self.network, self.seed = bundle, test, network, seed
         self._steps, self._done = (1 + others) * test.rows["test"] + 1, 0
@@ -159,7 +161,7 @@ class _Evaluation:
         }
         self.add_baseline("majority", constant)
 
-    def _measure(self, bundle: Bundle, **options: Any) -> dict[str, Outcome]:
+    def _measure(self, bundle: LabelBundle, **options: Any) -> dict[str, Outcome]:
         before = self._done
 
         def tell(rows: int) -> None:
@@ -178,7 +180,7 @@ class _Evaluation:
                 right = outcome.truth == tops[head][:, 0]
                 self.comparison[name][head] = sections.comparison(outcome, right, self.seed)
 
-    def add_bundle(self, name: str, other: Bundle) -> None:
+    def add_bundle(self, name: str, other: LabelBundle) -> None:
         """Compare with another bundle on the same rows; its catalogue may be another."""
         found = self._measure(other)
         self.add_baseline(
@@ -203,7 +205,13 @@ class _Evaluation:
         return self.bundle.spec.separator if head in self.bundle.spec.trees else None
 
     def write(
-        self, out: Path, *, training_keys: np.ndarray, parameters: dict[str, Any], with_report: bool = True
+        self,
+        out: Path,
+        *,
+        training_keys: np.ndarray,
+        parameters: dict[str, Any],
+        history: list[dict[str, Any]] | None = None,
+        with_report: bool = True,
     ) -> dict[str, Any]:
         """Write the files of the evaluation; return the content of ``metrics.json``."""
         bundle, outcomes = self.bundle, self.outcomes
@@ -221,7 +229,10 @@ class _Evaluation:
                 head: sections.calibration_figures(outcome, self.temperatures.get(head, 1.0))
                 for head, outcome in outcomes.items()
             },
-            "automation": {head: sections.automation_figures(outcome) for head, outcome in outcomes.items()},
+            "automation": {
+                head: sections.automation_figures(outcome, bundle.policy.heads[head].coverage)
+                for head, outcome in outcomes.items()
+            },
             "tree": {head: sections.tree_figures(outcomes[head], separator) for head, separator in trees.items()},
             "labels": {head: sections.label_figures(outcome) for head, outcome in outcomes.items()},
             "confusion": {head: sections.confusion_figures(outcome) for head, outcome in outcomes.items()},
@@ -239,7 +250,7 @@ class _Evaluation:
         write_atomically(out / METRICS, canonical_json(metrics))
         if with_report:
             points = {} if self.network is None else maps(self.network, bundle.spec, self.seed)
-            drawn = draw(metrics, _json(self.network, "history.json"), points)
+            drawn = draw(metrics, history, points)
             write_atomically(out / PICTURES, canonical_json(drawn))
             write_report(out)
         progress.report("evaluate", self._steps, self._steps)

@@ -94,15 +94,19 @@ def _bins(curve: Reliability) -> list[dict[str, Any]]:
     ]
 
 
-def automation_figures(outcome: Outcome) -> dict[str, Any]:
+def automation_figures(outcome: Outcome, learnt: Sequence[Mapping[str, float | None]] = ()) -> dict[str, Any]:
     """Return what could be answered without a person, and what the bundle's policy does.
 
-    ``simulated`` picks its thresholds on the test rows themselves, so it is an upper bound; ``policy`` uses those that
-    the bundle learnt before and is what a desk gets.
+    ``simulated`` picks its thresholds on the test rows themselves, so it is an upper bound; ``learnt`` applies the
+    thresholds that rows held out of training set for the same precisions, and tells the precision that they reach;
+    ``policy`` is what the bundle decides.
+
+    Args:
+        learnt: `HeadPolicy.coverage` of the bundle.
     """
     kept = outcome.labelled
     if not kept.any():
-        return {"simulated": [], "curve": [], "policy": None}
+        return {"simulated": [], "learnt": [], "curve": [], "policy": None}
     correct = outcome.correct[kept]
     found = automation(outcome.confidence[kept], correct)
     simulated = []
@@ -123,7 +127,21 @@ def automation_figures(outcome: Outcome) -> dict[str, Any]:
                 "accuracy": rounded(float(correct[rows].mean())) if rows.any() else None,
                 "top3": rounded(float(in_top[rows].mean())) if rows.any() else None,
             }
-    return {"simulated": simulated, "curve": curve, "policy": policy}
+    applied = [_applied(outcome.confidence[kept], correct, row["precision"], row["threshold"]) for row in learnt]
+    return {"simulated": simulated, "learnt": applied, "curve": curve, "policy": policy}
+
+
+def _applied(
+    confidence: np.ndarray, correct: np.ndarray, precision: float | None, threshold: float | None
+) -> dict[str, Any]:
+    """Return the share of rows at or above a threshold, and how many of them are right."""
+    alone = np.zeros(len(confidence), bool) if threshold is None else confidence >= threshold
+    return {
+        "precision": precision,
+        "threshold": rounded(threshold),
+        "share": rounded(float(alone.mean())),
+        "reached": rounded(float(correct[alone].mean())) if alone.any() else None,
+    }
 
 
 def tree_figures(outcome: Outcome, separator: str) -> dict[str, Any]:

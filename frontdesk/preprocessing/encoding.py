@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from frontdesk.preprocessing.spec import CREATED_AT, FIRST_WORD, NO_LABEL, UNKNOWN, UNSEEN_LABEL, Spec
 from frontdesk.text.cleaning import clean_fields
 
+TOKENIZER = "tokenizer.json"
 _DAY_SECONDS = 86_400.0
 
 
@@ -29,6 +30,33 @@ class Arrays:
     ids: np.ndarray
     categories: np.ndarray
     numbers: np.ndarray
+
+
+class RowEncoder(Protocol):
+    """What turns raw fields into arrays: `Encoder`, or a recipe's own."""
+
+    spec: Spec
+
+    def encode(self, columns: Mapping[str, Sequence[Any]], rows: int) -> Arrays:
+        """Encode ``rows`` records given as columns; see `Encoder.encode`."""
+
+    def labels(self, head: str, values: Sequence[Any]) -> np.ndarray:
+        """Return label indices, int32 [N]; see `Encoder.labels`."""
+
+
+@dataclass(frozen=True)
+class Tokenization:
+    """How a recipe turns texts into ids where that is not the words of the spec.
+
+    Attributes:
+        key: plain values that the fitted tokeniser depends on beside the texts.
+        fit: texts of the training rows -> content of ``tokenizer.json``.
+        opener: ``module:class``, called with the spec and that content, gives a `RowEncoder`; on any worker.
+    """
+
+    key: dict[str, Any]
+    fit: Callable[[Iterator[str]], bytes]
+    opener: str
 
 
 def level(value: Any) -> str | None:

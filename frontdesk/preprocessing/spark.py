@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib
 import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import orjson
@@ -25,17 +26,17 @@ from pyspark.sql import functions as F
 
 from frontdesk.errors import EmptyTable, UnreadableFile
 from frontdesk.logs import event
-from frontdesk.preprocessing.encoding import Encoder, level
+from frontdesk.preprocessing.encoding import TOKENIZER, Encoder, RowEncoder, Tokenization, level
 from frontdesk.preprocessing.numbers import fit_number, fit_time
 from frontdesk.preprocessing.spark_session import map_batches, quoted, read_folder, session, sink_of, write_folder
 from frontdesk.preprocessing.spark_source import shards
 from frontdesk.preprocessing.spec import CREATED_AT, FIRST_WORD, Number, Spec
 from frontdesk.progress import report
-from frontdesk.records import TicketColumns
+from frontdesk.records import Columns, parse_columns
+from frontdesk.snapshots import read_rows
 from frontdesk.storage import MANIFEST, Store, canonical_json, filesystem, work_key
 from frontdesk.tensors import SPLITS, TENSORS_FORMAT, pack, packed_ids
 from frontdesk.text.cleaning import clean_fields
-from frontdesk.ticket.recipe import TicketParameters
 
 _LOGGER = logging.getLogger(__name__)
 KIND = "tensors"
@@ -51,6 +52,7 @@ PARAMETERS = (
 """The parameters that change tensors; a run that changes others finds them finished."""
 _STAGE = "spark_preprocess"
 _STEPS = ("words, levels and labels", "numbers", "training tensors", "phrases", "test tensors")
+_TOKENIZER_ROWS = 200_000
 _WORDS_HELD = 500_000
 """Distinct words that a task counts before it hands its counts on: about 60 MB."""
 _LARGEST = float(np.finfo(np.float64).max)
@@ -58,13 +60,16 @@ _LARGEST = float(np.finfo(np.float64).max)
 Batches = Iterator[pa.RecordBatch]
 
 
-def preprocess(store: Store, snapshot_id: str, parameters: TicketParameters) -> dict[str, Any]:
+def preprocess(
+    store: Store, snapshot_id: str, parameters: Any, tokenization: Tokenization | None = None
+) -> dict[str, Any]:
     """Fit on the training rows, apply to training and test rows, and publish spec and tensors.
 
     Args:
         store: holds ("snapshots", snapshot_id) and receives ("tensors", id).
         snapshot_id: what to read.
         parameters: those of `PARAMETERS` count.
+        tokenization: how texts become ids; None means the words of the spec.
 
     Returns:
         The manifest of the tensors; the finished one where this work was done before.
@@ -75,7 +80,8 @@ def preprocess(store: Store, snapshot_id: str, parameters: TicketParameters) -> 
         MissingTool: there is no Java.
     """
     chosen = {name: getattr(parameters, name) for name in PARAMETERS}
-    tensors_id = work_key(_STAGE, snapshot=snapshot_id, parameters=chosen)
+    tokens = None if tokenization is None else tokenization.key
+    tensors_id = work_key(_STAGE, snapshot=snapshot_id, parameters=chosen, tokenization=tokens)
     if finished := store.manifest(KIND, tensors_id):
         return finished
     snapshot = store.manifest("snapshots", snapshot_id)
@@ -87,8 +93,13 @@ def preprocess(store: Store, snapshot_id: str, parameters: TicketParameters) -> 
     with store.writing(KIND, tensors_id) as scratch, session() as spark:
         target = sink_of(spark, store, scratch, KIND, tensors_id)
         source = store.uri("snapshots", snapshot_id)
-        spec = _fit_and_apply(spark, source, target, snapshot, parameters)
+        tokenizer = None if tokenization is None else _fit_tokenizer(store, snapshot, tokenization)
+        spec = _fit_and_apply(spark, source, target, snapshot, parameters, tokenizer)
         (scratch / "spec.json").write_bytes(canonical_json(spec.to_json()))
+        extra = {"spec.json"}
+        if tokenizer is not None:
+            (scratch / TOKENIZER).write_bytes(tokenizer[0])
+            extra.add(TOKENIZER)
         manifest = {
             "format": TENSORS_FORMAT,
             "id": tensors_id,
@@ -96,7 +107,7 @@ def preprocess(store: Store, snapshot_id: str, parameters: TicketParameters) -> 
             "recipe": snapshot["recipe"],
             "spec": spec.digest,
             "rows": {split: snapshot["rows"][split] for split in SPLITS},
-            "files": _describe(target) | {"spec.json": _entry((scratch / "spec.json").as_posix())},
+            "files": _describe(target) | {name: _entry((scratch / name).as_posix()) for name in sorted(extra)},
         }
         (scratch / MANIFEST).write_bytes(canonical_json(manifest))
     event(
@@ -109,10 +120,31 @@ def preprocess(store: Store, snapshot_id: str, parameters: TicketParameters) -> 
     return manifest
 
 
+def _fit_tokenizer(store: Store, snapshot: dict[str, Any], tokenization: Tokenization) -> tuple[bytes, str]:
+    """Fit the tokeniser on an even sample of the training texts; return it and what opens it."""
+    columns = parse_columns(snapshot["columns"], where="snapshot", recipe=snapshot["recipe"])
+    step = max(1, snapshot["rows"]["train"] // _TOKENIZER_ROWS)
+
+    def texts() -> Iterator[str]:
+        row = 0
+        for batch in read_rows(store, snapshot["id"], "train", list(columns.text)):
+            for fields in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                if row % step == 0:
+                    yield "\n".join(field for field in fields if field)
+                row += 1
+
+    return tokenization.fit(texts()), tokenization.opener
+
+
 def _fit_and_apply(
-    spark: SparkSession, source: str, target: str, snapshot: dict[str, Any], parameters: TicketParameters
+    spark: SparkSession,
+    source: str,
+    target: str,
+    snapshot: dict[str, Any],
+    parameters: Any,
+    tokenizer: tuple[bytes, str] | None,
 ) -> Spec:
-    columns = TicketColumns.model_validate(snapshot["columns"])
+    columns = parse_columns(snapshot["columns"], where="snapshot", recipe=snapshot["recipe"])
     heads = tuple(columns.heads)
     inputs = [*columns.inputs, *([CREATED_AT] if columns.created_at else [])]
     train = read_folder(spark, f"{source}/train", [*inputs, *heads, "row"])
@@ -135,18 +167,19 @@ def _fit_and_apply(
         labels={head: tuple(label for label, _ in sorted(found)) for head, found in labels.items()},
         label_counts={head: tuple(count for _, count in sorted(found)) for head, found in labels.items()},
         separator=columns.separator,
+        trees=columns.trees,
         max_tokens=parameters.max_tokens,
         columns=columns.model_dump(mode="json"),
     )
     # Encoding needs no phrases, so they are counted on the encoded rows instead of cleaning every text once more.
-    encode = _encode(spark.sparkContext.broadcast(canonical_json(spec.to_json())), heads)
+    encode = _encode(spark.sparkContext.broadcast((canonical_json(spec.to_json()), tokenizer)), heads)
     schema = ", ".join(
         ["ids binary", "categories binary", "numbers binary", "row bigint", *(f"`label.{head}` int" for head in heads)]
     )
     _report(2)
     write_folder(map_batches(train, encode, schema), f"{target}/train")
     _report(3)
-    phrases = _fit_phrases(spark, f"{target}/train", spec, parameters)
+    phrases = _fit_phrases(spark, f"{target}/train", spec, parameters) if tokenizer is None else []
     _report(4)
     if snapshot["rows"]["test"]:
         test = read_folder(spark, f"{source}/test", [*inputs, *heads, "row"])
@@ -170,7 +203,7 @@ Counts = list[tuple[str, int]]
 
 
 def _fit_counts(
-    train: DataFrame, columns: TicketColumns, parameters: TicketParameters
+    train: DataFrame, columns: Columns, parameters: Any
 ) -> tuple[Counts, dict[str, Counts], dict[str, Counts]]:
     """Return words by document frequency, levels by frequency, and every label, with counts; ties by the text."""
     heads = tuple(columns.heads)
@@ -240,7 +273,7 @@ def _counts_batch(kind: int, counts: Counter[str]) -> pa.RecordBatch:
 # --- numbers
 
 
-def _fit_numbers(train: DataFrame, columns: TicketColumns, rows: int) -> dict[str, Number]:
+def _fit_numbers(train: DataFrame, columns: Columns, rows: int) -> dict[str, Number]:
     """Return the fitted numeric fields; `created_at` last, where it is an input and has a value.
 
     The JVM counts the distinct values of each field and sorts them; order statistics and sums follow from that exactly.
@@ -276,14 +309,20 @@ def _fit_numbers(train: DataFrame, columns: TicketColumns, rows: int) -> dict[st
 
 
 @functools.lru_cache(maxsize=2)
-def _encoder(spec: bytes) -> Encoder:
+def _encoder(spec: bytes, tokenizer: tuple[bytes, str] | None) -> RowEncoder:
     """Return the encoder of a spec's JSON, built once per worker process."""
-    return Encoder(Spec.from_json(orjson.loads(spec)))
+    read = Spec.from_json(orjson.loads(spec))
+    if tokenizer is None:
+        return Encoder(read)
+    module, _, name = tokenizer[1].partition(":")
+    return cast(RowEncoder, getattr(importlib.import_module(module), name)(read, tokenizer[0]))
 
 
-def _encode(spec: Broadcast[bytes], heads: tuple[str, ...]) -> Callable[[Batches], Batches]:
+def _encode(
+    fitted: Broadcast[tuple[bytes, tuple[bytes, str] | None]], heads: tuple[str, ...]
+) -> Callable[[Batches], Batches]:
     def encode(batches: Batches) -> Batches:
-        encoder = _encoder(spec.value)
+        encoder = _encoder(*fitted.value)
         for batch in batches:
             arrays = encoder.encode({name: _values(batch, name) for name in encoder.spec.fields}, batch.num_rows)
             labels = {head: encoder.labels(head, batch.column(head).to_pylist()) for head in heads}
@@ -303,9 +342,7 @@ def _values(batch: pa.RecordBatch, name: str) -> Sequence[Any]:
 # --- phrases
 
 
-def _fit_phrases(
-    spark: SparkSession, tensors: str, spec: Spec, parameters: TicketParameters
-) -> list[tuple[tuple[int, int], int]]:
+def _fit_phrases(spark: SparkSession, tensors: str, spec: Spec, parameters: Any) -> list[tuple[tuple[int, int], int]]:
     """Return pairs of adjacent known words by falling document frequency, ties by the pair, with their counts."""
     if not parameters.max_phrases or not spec.vocabulary:
         return []

@@ -28,12 +28,13 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
-from frontdesk.bundle import Bundle
+from frontdesk.bundle.labels import LabelBundle
+from frontdesk.engines import PORTABLE
 from frontdesk.errors import BadColumns, BundleError, UsageError
 from frontdesk.logs import event
 from frontdesk.preprocessing.spark_session import is_local, map_batches, read_folder, session, sink_of, write_folder
 from frontdesk.preprocessing.spec import CREATED_AT, Spec
-from frontdesk.records import Prediction, TicketColumns, parse_columns
+from frontdesk.records import Columns, Prediction, parse_columns
 from frontdesk.storage import MANIFEST, Store, canonical_json, filesystem
 from frontdesk.tables import read_batches, schema_of
 
@@ -43,15 +44,15 @@ REFUSED = "refused.parquet"
 _REFUSED_SCHEMA = pa.schema(
     [("file", pa.string()), ("row", pa.int64()), ("field", pa.string()), ("reason", pa.string())]
 )
-_ENGINE = "graph"
-"""The fast engine for batches, and the same one in every worker: ``auto`` decides by the clock."""
+_ENGINE = PORTABLE
+"""The same engine in every worker: ``auto`` decides by the clock."""
 _NUMBERS = (NumericType, BooleanType)
 _TIMES = (TimestampType, TimestampNTZType, DateType, NumericType)
 
 Batches = Iterator[pa.RecordBatch]
 
 
-def score(bundle_path: str, source: str, target: str, columns: TicketColumns | None = None) -> dict[str, Any]:
+def score(bundle_path: str, source: str, target: str, columns: Columns | None = None) -> dict[str, Any]:
     """Score a table with a bundle inside Spark.
 
     The table is read as for training (`frontdesk.tables`), so a wrong cell refuses its row and not the run.
@@ -73,8 +74,8 @@ def score(bundle_path: str, source: str, target: str, columns: TicketColumns | N
         BundleError: the bundle is incomplete or altered.
         MissingTool: there is no Java.
     """
-    bundle = Bundle.load(bundle_path, engine=_ENGINE)
-    mapping = columns or parse_columns(bundle.spec.columns, where=bundle_path)
+    bundle = LabelBundle.load(bundle_path, engine=_ENGINE)
+    mapping = columns or parse_columns(bundle.spec.columns, where=bundle_path, recipe=bundle.spec.recipe)
     address = target.rstrip("/") if target.startswith("s3://") else str(Path(target).absolute())
     root, _, name = address.rpartition("/")
     store = Store(root)
@@ -120,7 +121,7 @@ def _rows_folder(master: str, target: str) -> Iterator[str]:
         files.delete_dir(path)
 
 
-def _canonical_rows(source: str, columns: TicketColumns, folder: str) -> tuple[int, pa.Table]:
+def _canonical_rows(source: str, columns: Columns, folder: str) -> tuple[int, pa.Table]:
     """Write a table's rows as Parquet; return how many, and the refused ones."""
     rows = 0
     refused: list[dict[str, Any]] = []
@@ -157,7 +158,7 @@ class BundleTransformer(Transformer, DefaultParamsReadable, DefaultParamsWritabl
     def _transform(self, dataset: DataFrame) -> DataFrame:
         """Add the columns. Raises `BadColumns` for a column of the wrong type, or one that is there already."""
         path: str = self.getOrDefault(self.bundle)
-        bundle = Bundle.load(path, engine=_ENGINE)
+        bundle = LabelBundle.load(path, engine=_ENGINE)
         _check(dataset.schema, bundle.spec)
         fields = _prediction_fields(bundle.spec)
         return map_batches(dataset, _predict(path, bundle.model_id), StructType([*dataset.schema.fields, *fields]))
@@ -192,9 +193,9 @@ def _check(schema: StructType, spec: Spec) -> None:
 
 
 @functools.lru_cache(maxsize=2)
-def _loaded(path: str, model_id: str) -> Bundle:
+def _loaded(path: str, model_id: str) -> LabelBundle:
     """Return the bundle of this worker process; another one at the same place is refused."""
-    bundle = Bundle.load(path, engine=_ENGINE)
+    bundle = LabelBundle.load(path, engine=_ENGINE)
     if bundle.model_id != model_id:
         raise BundleError(f"the bundle is {bundle.model_id}, the run began with {model_id}", where=path)
     return bundle

@@ -1,1 +1,1 @@
-"""Simulation: a seeded demo desk with known truth (`tickets`), for `frontdesk demo` and the tests."""
+"""Simulation: a seeded demo desk with known truth (`tickets`, `emails`), for `frontdesk demo` and the tests."""

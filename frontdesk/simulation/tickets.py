@@ -38,6 +38,22 @@ _BEGINS = np.array(
     [max((at for branch, at in desk.APPEARS.items() if leaf.startswith(branch)), default=0.0) for leaf in _LEAVES]
 )
 
+DEMO_ROWS = 3_000
+DEMO_PARAMETERS = ("max_tokens=128",)
+DEMO_QUESTION: dict[str, Any] = {
+    "subject": "Charged twice",
+    "body": "<p>Hello, I was charged <b>twice</b> for my last order, please send the money back.</p>",
+    "channel": "email",
+    "language": "en",
+    "account_age_days": 412,
+    "order_total": 79.9,
+}
+
+DRIFTS = ("wording", "mix", "channel")
+"""``wording``: new words for half of the things that tickets are about. ``mix``: the rarest contact types become the
+most frequent. ``channel``: nearly everything comes by chat. Each sets in at `DRIFT_BEGINS` of the time span."""
+DRIFT_BEGINS = 0.5
+
 SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -57,30 +73,41 @@ SCHEMA = pa.schema(
 """Columns of a simulated table: those of `frontdesk.records.DEFAULT_TICKET_COLUMNS`."""
 
 
-def simulate(rows: int, seed: int = 0, *, truth: bool = False) -> pa.Table:
+def simulate(rows: int, seed: int = 0, drift: str | None = None, *, truth: bool = False) -> pa.Table:
     """Return tickets in the order of their time stamps.
 
     Args:
         rows: how many.
         seed: two calls with the same arguments return the same table.
+        drift: one of `DRIFTS`; None for none. Rows before it sets in are the same with and without.
         truth: add `true_contact_type` and `true_reply`: the labels before noise and before cells were emptied.
 
     Raises:
-        UsageError: fewer than one row.
+        UsageError: fewer than one row, or an unknown drift.
     """
     if rows < 1:
         raise UsageError(f"{rows} rows cannot be simulated", remedy="Ask for at least one")
+    if drift is not None and drift not in DRIFTS:
+        raise UsageError(f"there is no drift {drift!r} of tickets", remedy=f"Drifts: {', '.join(DRIFTS)}")
     rng = np.random.default_rng(seed)
     share = np.sort(rng.random(rows))
+    late = share > DRIFT_BEGINS
     fields = _fields(rng, rows)
     leaves = _leaves(rng, share, fields["product"])
+    if drift == "mix":
+        leaves = np.where(late, _rare_first(leaves, share), leaves)
+    if drift == "channel":
+        moved = np.random.default_rng([seed, 1]).random(rows) < 0.9
+        fields["channel"] = np.where(late & moved, "chat", fields["channel"])
     draws = rng.random((rows, _DRAWS))
     language = rng.choice(len(_LANGUAGES), rows, p=_shares(desk.LANGUAGES))
     numbers = _numbers(rng, leaves)
     tickets = []
     for row in range(rows):
         record = {name: values[row] for name, values in (fields | numbers).items()}
-        tickets.append(_ticket(float(share[row]), int(leaves[row]), int(language[row]), record, _Dice(draws[row])))
+        reworded = drift == "wording" and bool(late[row])
+        dice = _Dice(draws[row], reworded=reworded)
+        tickets.append(_ticket(float(share[row]), int(leaves[row]), int(language[row]), record, dice))
     for row in map(int, np.flatnonzero(rng.random(rows) < DUPLICATES)):
         if row > 0:  # the same ticket sent again: everything but the id and the time stamp
             tickets[row] = tickets[row - 1]
@@ -121,6 +148,7 @@ class _Dice:
 
     draws: np.ndarray
     place: int = 0
+    reworded: bool = False
 
     def roll(self) -> float:
         self.place += 1
@@ -157,6 +185,16 @@ def _leaves(rng: np.random.Generator, share: np.ndarray, product: np.ndarray) ->
         if path[0] == "Devices":
             product[row] = path[1]
     return result
+
+
+def _rare_first(leaves: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Put the rarest leaf in the place of the most frequent one, and so on; a leaf that is not there yet stays out."""
+    counts = np.bincount(leaves, minlength=len(_LEAVES))
+    falling = np.argsort(-counts, kind="stable")
+    turned = np.empty(len(_LEAVES), np.int64)
+    turned[falling] = falling[::-1]
+    result = turned[leaves]
+    return np.where(_BEGINS[result] > share, leaves, result)
 
 
 def _numbers(rng: np.random.Generator, leaves: np.ndarray) -> dict[str, np.ndarray]:
@@ -199,7 +237,10 @@ def _phrase(concepts: tuple[str, ...], language: int, dice: _Dice) -> str:
     words = []
     for concept in concepts:
         synonyms = desk.WORDS[concept][language]
-        words.append(synonyms[int(roll * 64) % len(synonyms)])
+        word = synonyms[int(roll * 64) % len(synonyms)]
+        # A word that no earlier ticket has, the same for every ticket after the change.
+        renewed = dice.reworded and sum(map(ord, concept)) % 2
+        words.append(f"{word[::-1]}o" if renewed else word)
         roll = (roll * 7919.0) % 1.0
     return " ".join(words)
 

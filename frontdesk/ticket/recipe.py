@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from frontdesk.errors import UsageError
+from frontdesk.parameters import RunParameters
 
 NAME = "ticket"
 HEADS = ("contact_type", "reply")
@@ -16,16 +15,8 @@ _STEPS = 500
 _EPOCHS = (4, 40)
 
 
-class TicketParameters(BaseModel):
-    """Every knob of a ticket run; ``--set KEY=VALUE`` sets them. Stored in the bundle."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    seed: int = 0
-    split: Literal["auto", "time", "random"] = "auto"
-    """``time``: the newest `test_share` is the test set. ``random``: stratified by contact type. ``auto``: by time
-    where the table has time stamps, else random."""
-    test_share: float = Field(0.2, gt=0, lt=1)
+class TicketParameters(RunParameters):
+    """Every knob of a ticket run."""
 
     # Preprocessing
     max_tokens: int = Field(400, ge=8, le=4096)
@@ -69,26 +60,3 @@ class TicketParameters(BaseModel):
         """Return the passes over a training set of some rows."""
         least, most = _EPOCHS
         return self.epochs or min(max(math.ceil(_STEPS * self.batch / max(rows, 1)), least), most)
-
-
-def parse_parameters(pairs: Iterable[str]) -> TicketParameters:
-    """Read ``KEY=VALUE`` pairs. Raises `UsageError` that names the key."""
-    values: dict[str, Any] = {}
-    for pair in pairs:
-        key, sign, value = pair.partition("=")
-        if not sign:
-            raise UsageError(f"--set {pair} has no '='", remedy="Write --set KEY=VALUE")
-        values[key.strip()] = value.strip()
-    return parameters_of(values)
-
-
-def parameters_of(values: dict[str, Any]) -> TicketParameters:
-    """Validate parameter values. Raises `UsageError` that names the key."""
-    try:
-        return TicketParameters.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        words = "there is no such parameter" if first["type"] == "extra_forbidden" else first["msg"]
-        known = ", ".join(TicketParameters.model_fields)
-        raise UsageError(f"parameter {key}: {words}", remedy=f"Known parameters: {known}") from error

@@ -34,7 +34,7 @@ def commands() -> list[list[str]]:
 @pytest.fixture
 def place(tmp_path: Path, ticket_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with what the snippets name: the demo's bundle, a run's bundle, tables, a mapping."""
-    for name in ("out/demo/bundle", "out/run/bundle"):
+    for name in ("out/demo/ticket/bundle", "out/run/bundle"):
         shutil.copytree(ticket_bundle, tmp_path / name)
     table = tickets.simulate(60, seed=3)
     tickets.write(table, tmp_path / "tickets.csv")

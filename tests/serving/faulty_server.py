@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from frontdesk.bundle import Bundle
+from frontdesk.bundle.labels import LabelBundle
 from frontdesk.errors import FrontdeskError
 from frontdesk.records import Prediction
 from frontdesk.serving.model import BundleModel, Limits
@@ -20,17 +20,20 @@ from frontdesk.serving.server import configure_logs, run
 SLOW, BROKEN, SECRET = "sleep-here", "break-here", "the customer's secret"
 
 
-class FaultyBundle(Bundle):
-    """Sleeps for a second or raises where the first text says so."""
+def faulty(bundle: LabelBundle) -> LabelBundle:
+    """Make a bundle sleep for a second, or raise, where the first text says so."""
+    answer = bundle.predict
 
-    def predict(self, instances: Any) -> list[Prediction]:
-        """Answer as the bundle does, after a fault."""
-        text = str(instances[0].get(self.spec.text[0])) if instances else ""
+    def predict(instances: Any) -> list[Prediction]:
+        text = str(instances[0].get(bundle.spec.text[0])) if instances else ""
         if SLOW in text:
             time.sleep(1.0)
         if BROKEN in text:
             raise RuntimeError(SECRET)
-        return super().predict(instances)
+        return answer(instances)
+
+    bundle.predict = predict  # type: ignore[method-assign]
+    return bundle
 
 
 def main() -> int:
@@ -42,9 +45,9 @@ def main() -> int:
     parser.add_argument("--load-seconds", type=float, default=0)
     options = parser.parse_args()
 
-    def load() -> Bundle:
+    def load() -> LabelBundle:
         time.sleep(options.load_seconds)
-        return FaultyBundle.load(options.bundle)
+        return faulty(LabelBundle.load(options.bundle))
 
     configure_logs("INFO")
     limits = Limits(threads=1, waiting=1, inline_seconds=0.0)

@@ -173,9 +173,9 @@ def test_a_consistent_manifest_over_nonsense_is_still_a_clear_error(made, tmp_pa
             recipe="ticket",
             model_kind="ticket-network",
             files=files,
-            spec=SPEC,
-            policy=policy,
-            taxonomy=Taxonomy.of(SPEC),
+            spec=SPEC.to_json(),
+            policy=policy.to_json(),
+            taxonomy=Taxonomy.of(SPEC).to_json(),
             metrics={},
             golden=golden_table(inputs, expected, SPEC),
             card="",
@@ -188,7 +188,7 @@ def test_a_consistent_manifest_over_nonsense_is_still_a_clear_error(made, tmp_pa
 
 
 def _sign(folder):
-    from frontdesk.bundle import _model_id
+    from frontdesk.bundle.folder import _model_id
     from frontdesk.storage import describe
 
     manifest = orjson.loads((folder / MANIFEST).read_bytes()) | {"files": describe(folder)}
@@ -213,9 +213,9 @@ def test_a_failed_save_leaves_the_old_bundle(bundle):
             recipe="ticket",
             model_kind="ticket-network",
             files={"../model.onnx": b""},
-            spec=SPEC,
-            policy=Policy({}),
-            taxonomy=Taxonomy.of(SPEC),
+            spec=SPEC.to_json(),
+            policy=Policy({}).to_json(),
+            taxonomy=Taxonomy.of(SPEC).to_json(),
             metrics={},
             golden=golden_table(golden_inputs(SPEC)[0], {}, SPEC),
             card="",

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 
 from frontdesk.email.engines import ENGINES, open_email_engine
 from frontdesk.email.export import export_graph
-from frontdesk.email.recipe import EmailParameters, parameters_of
+from frontdesk.email.recipe import EmailParameters
 from frontdesk.email.tokens import TOKENIZER, hub_tokenizer
 from frontdesk.email.training import train_email
 from frontdesk.errors import BundleError, FrontdeskError, TrainingError, UsageError
@@ -165,7 +165,7 @@ def test_every_engine_of_a_hub_encoder_answers_as_torch_does(
 ) -> None:
     desk, spec, encoder = hub
     given = {"encoder": "hub", "encoder.name": str(encoder), "mode": mode, "epochs": 2, "rate": 1e-3}
-    folder = train_email(desk / "tensors", desk / TOKENIZER, tmp_path / "work", parameters_of(given))
+    folder = train_email(desk / "tensors", desk / TOKENIZER, tmp_path / "work", EmailParameters.of(given))
     assert str(encoder) not in (folder / "config.json").read_text(), "a path of this machine"
     export_graph(folder, spec, folder)
     columns, _ = made_mails(40, seed=3)
@@ -191,8 +191,8 @@ def test_an_encoder_that_is_not_here_is_told(tmp_path: Path) -> None:
 
 
 def test_parameters_take_dotted_names_and_come_back() -> None:
-    found = parameters_of({"encoder": "hub", "encoder.name": "somewhere", "folds": "3"})
+    found = EmailParameters.of({"encoder": "hub", "encoder.name": "somewhere", "folds": "3"})
     assert (found.encoder, found.encoder_name, found.folds) == ("hub", "somewhere", 3)
-    assert parameters_of(found.model_dump(mode="json")) == found
+    assert EmailParameters.of(found.model_dump(mode="json")) == found
     with pytest.raises(UsageError, match=r"encoder\.nmae"):
-        parameters_of({"encoder.nmae": "x"})
+        EmailParameters.of({"encoder.nmae": "x"})

@@ -7,21 +7,33 @@ from typing import Any
 
 import pytest
 
-from frontdesk.errors import BadColumns, UnreadableFile
-from frontdesk.records import DEFAULT_TICKET_COLUMNS, TicketColumns, load_columns, parse_columns
+from frontdesk.errors import BadColumns, UnreadableFile, UsageError
+from frontdesk.records import (
+    DEFAULT_EMAIL_COLUMNS,
+    DEFAULT_TICKET_COLUMNS,
+    Columns,
+    EmailColumns,
+    TicketColumns,
+    default_columns,
+    load_columns,
+    parse_columns,
+)
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-def test_the_example_of_the_simulator_is_the_default() -> None:
-    assert load_columns(str(EXAMPLES / "tickets.yaml")) == DEFAULT_TICKET_COLUMNS
-    assert load_columns(None) == DEFAULT_TICKET_COLUMNS
+@pytest.mark.parametrize(("recipe", "columns"), [("ticket", DEFAULT_TICKET_COLUMNS), ("email", DEFAULT_EMAIL_COLUMNS)])
+def test_the_example_of_the_simulator_is_the_default(recipe: str, columns: Columns) -> None:
+    assert load_columns(str(EXAMPLES / f"{recipe}s.yaml"), recipe) == columns
+    assert load_columns(None, recipe) == columns
+    assert default_columns(recipe) == columns
+    assert set(columns.heads) == set(columns.known_heads)
 
 
-@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.name)
-def test_examples_can_be_read(path: Path) -> None:
-    columns = load_columns(str(path))
-    assert columns.contact_type
+@pytest.mark.parametrize("name", ["tickets", "cfpb", "endava"])
+def test_examples_can_be_read(name: str) -> None:
+    columns = load_columns(str(EXAMPLES / f"{name}.yaml"))
+    assert "contact_type" in columns.heads
     assert columns.inputs
 
 
@@ -60,6 +72,7 @@ def test_a_wrong_mapping_names_its_key(content: dict[str, Any], words: str) -> N
         (b"- a\n- b\n", BadColumns),
         (b"", BadColumns),
         (b"text: [!!python/object:os.system x]", UnreadableFile),
+        (b"id: 2024-13-45", UnreadableFile),
     ],
 )
 def test_a_file_that_is_no_mapping(tmp_path: Path, content: bytes, error: type[Exception]) -> None:
@@ -69,3 +82,45 @@ def test_a_file_that_is_no_mapping(tmp_path: Path, content: bytes, error: type[E
         load_columns(str(path))
     with pytest.raises(UnreadableFile, match="missing"):
         load_columns(str(tmp_path / "missing.yaml"))
+
+
+def test_an_email_has_the_same_parts_whatever_the_table_calls_them() -> None:
+    columns = parse_columns(
+        {"body": "text", "custodian_bank": "bank", "received_at": "at", "labels": {"topic": "thema"}}, recipe="email"
+    )
+    assert isinstance(columns, EmailColumns)
+    assert (columns.text, columns.categorical, columns.numeric) == (("body",), ("custodian_bank",), ())
+    assert columns.created_at == "at"
+    assert columns.heads == {"topic": "thema"}
+    assert columns.roles == {"body": "text", "custodian_bank": "bank", "created_at": "at", "topic": "thema"}
+
+
+@pytest.mark.parametrize("columns", [DEFAULT_EMAIL_COLUMNS, DEFAULT_TICKET_COLUMNS])
+def test_a_mapping_survives_json(columns: Columns) -> None:
+    recipe = "email" if isinstance(columns, EmailColumns) else "ticket"
+    assert parse_columns(columns.model_dump(mode="json"), recipe=recipe) == columns
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"body": "b", "subjekt": "x"}, "subjekt: unknown key"),
+        ({"body": "b", "labels": {"thema": "x"}}, "labels.thema: unknown key"),
+        ({"body": "b", "labels": ["topic"]}, "labels"),
+        ({"body": 7}, "body"),
+        ({"custodian_bank": "bank"}, "no text column"),
+        ({"subject": "text", "body": "text"}, "named twice among the inputs: text"),
+        ({"body": "text", "labels": {"topic": "text"}}, "a label cannot be an input too: text"),
+        ({"text": ["body"]}, "Known keys: id, subject, body, custodian_bank, received_at, labels.business_line"),
+    ],
+)
+def test_a_wrong_mapping_of_emails_names_its_key(content: dict[str, Any], words: str) -> None:
+    with pytest.raises(BadColumns) as caught:
+        parse_columns(content, where="columns.yaml", recipe="email")
+    assert words in str(caught.value)
+    assert str(caught.value).startswith("columns.yaml: ")
+
+
+def test_a_recipe_without_columns_is_named() -> None:
+    with pytest.raises(UsageError, match="'letter'"):
+        load_columns(None, "letter")

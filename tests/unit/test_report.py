@@ -100,7 +100,13 @@ class KeyReader:
     def __post_init__(self) -> None:
         self.spec = _spec()
         self.manifest = {"model_kind": "ticket-network", "snapshot": "snap"}
-        self.policy = Policy({"contact_type": HeadPolicy(auto=0.8, backoff=0.6), "reply": HeadPolicy()})
+        learnt: list[dict[str, float | None]] = [
+            {"precision": 0.9, "threshold": 0.8, "share": 0.5},
+            {"precision": 0.99, "threshold": None, "share": 0.0},
+        ]
+        self.policy = Policy(
+            {"contact_type": HeadPolicy(auto=0.8, backoff=0.6, coverage=learnt), "reply": HeadPolicy()}
+        )
 
     def probabilities(self, columns: Mapping[str, Sequence[Any]], rows: int) -> dict[str, np.ndarray]:
         answers = {}
@@ -149,7 +155,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
         _bundle("candidate", 4.0),
         store,
         "snap",
-        v1=_bundle("old", 0.1),
+        others={"v1": _bundle("old", 0.1)},
         parameters=TicketParameters(),
         out=folder / "out",
         network=network,
@@ -233,6 +239,10 @@ def test_the_policy_of_the_bundle_is_what_is_measured(evaluated: Evaluated) -> N
     assert evaluated.metrics["automation"]["reply"]["policy"]["auto"]["share"] == 0
     for row in evaluated.metrics["automation"]["contact_type"]["simulated"]:
         assert 0 <= row["share"] <= 1
+    high, highest = evaluated.metrics["automation"]["contact_type"]["learnt"]
+    assert (high["share"], high["reached"]) == (policy["auto"]["share"], policy["auto"]["accuracy"])
+    assert highest == {"precision": 0.99, "threshold": None, "share": 0, "reached": None}
+    assert evaluated.metrics["automation"]["reply"]["learnt"] == []
     backoff = evaluated.metrics["tree"]["contact_type"]["backoff"]
     assert backoff["leaf"] + backoff["ancestor"] + backoff["none"] == pytest.approx(1, abs=1e-5)
 
@@ -242,7 +252,7 @@ def test_the_same_evaluation_gives_the_same_bytes(evaluated: Evaluated, tmp_path
         _bundle("candidate", 4.0),
         evaluated.store,
         "snap",
-        v1=_bundle("old", 0.1),
+        others={"v1": _bundle("old", 0.1)},
         parameters=TicketParameters(),
         out=tmp_path,
         network=evaluated.network,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from frontdesk.errors import UsageError
 from frontdesk.records import DEFAULT_TICKET_COLUMNS
 from frontdesk.simulation import desk
-from frontdesk.simulation.tickets import simulate, write
+from frontdesk.simulation.tickets import DRIFT_BEGINS, DRIFTS, simulate, write
 from frontdesk.tables import read_batches
 
 
@@ -95,3 +96,17 @@ def test_written_tables_read_back(tmp_path: Path, ending: str) -> None:
 def test_another_ending_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"\.xlsx"):
         write(simulate(5), tmp_path / "tickets.xlsx")
+
+
+@pytest.mark.parametrize("drift", DRIFTS)
+def test_a_drift_changes_what_comes_after_it_and_nothing_before(drift: str) -> None:
+    plain, drifted = simulate(600, seed=2).to_pylist(), simulate(600, seed=2, drift=drift).to_pylist()
+    changed = [row for row, (one, other) in enumerate(zip(plain, drifted, strict=True)) if one != other]
+    assert len(changed) > 100
+    middle = min(row["created_at"] for row in plain) + timedelta(days=2 * 365 * DRIFT_BEGINS - 10)
+    assert all(plain[row]["created_at"] > middle for row in changed)
+
+
+def test_an_unknown_drift_is_named() -> None:
+    with pytest.raises(UsageError, match="no drift 'snow'"):
+        simulate(10, drift="snow")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
@@ -14,6 +15,8 @@ from frontdesk.errors import TrainingError
 from frontdesk.preprocessing.spec import NO_LABEL, UNSEEN_LABEL, Spec
 from frontdesk.storage import canonical_json
 from frontdesk.tensors import TensorSet
+from frontdesk.ticket.margin import add_margin_expert
+from frontdesk.ticket.network import NetworkConfig, TicketNetwork
 from frontdesk.ticket.recipe import TicketParameters
 from frontdesk.ticket.start import level_rates
 from frontdesk.training import Loss, Trainer, inner_levels, train
@@ -157,3 +160,36 @@ def test_what_was_seen_once_says_nothing() -> None:
     rates = level_rates(levels, labels, 4, 2)
     assert torch.allclose(rates[[0, 1]], torch.zeros(2, 2), atol=1e-6)
     assert rates[2, 0] > 0.2 > -0.2 > rates[2, 1]
+
+
+@pytest.mark.parametrize("shape", [{}, {"categorical": ()}, {"numeric": ()}, {"phrases": 0}, {"contact_types": 2}])
+def test_the_margin_expert_tells_a_label_by_every_kind_of_input(shape: dict[str, Any]) -> None:
+    spec = small_spec(**shape)
+    data = made(spec, 400)
+    network = TicketNetwork(NetworkConfig.of(spec, embedding=4, filters=4, hidden=8), spec).eval()
+    size = len(spec.categorical)
+    data = replace(data, categories=data.categories[:, :size], numbers=data.numbers[:, : len(spec.numeric)])
+    labels = data.labels["contact_type"]
+    first = "categories" if size else "ids"
+    if size:  # the field decides, and the text says nothing
+        labels[:] = np.where(data.categories[:, 0] > 1, 1, 0)
+    before = {head: output.weight.clone() for head, output in network.outputs.items()}
+    add_margin_expert(network, data, np.arange(400))
+    with torch.no_grad():
+        inputs = (torch.from_numpy(np.array(value)) for value in (data.ids, data.categories, data.numbers))
+        ids, categories, numbers = inputs
+        found = network(ids.long(), categories.long(), numbers.double())["contact_type"].argmax(1).numpy()
+    known = labels >= 0
+    assert (found == labels)[known].mean() > 0.9, first
+    assert all(torch.equal(network.outputs[head].weight, weight) for head, weight in before.items())
+
+
+def test_a_head_with_many_labels_gets_no_margin_expert() -> None:
+    spec = small_spec(contact_types=300)
+    data = made(spec)
+    network = TicketNetwork(NetworkConfig.of(spec, wide_rank=4), spec).eval()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    add_margin_expert(network, data, np.arange(data.rows))
+    changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed
+    assert not any(".contact_type" in name for name in changed)

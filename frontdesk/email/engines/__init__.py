@@ -19,6 +19,7 @@ from typing import Any
 
 from frontdesk.email.engines.engine import MailEngine, Runtime
 from frontdesk.email.files import read_config
+from frontdesk.engines import PORTABLE
 from frontdesk.errors import BundleError, FrontdeskError, UsageError
 from frontdesk.golden import GOLDEN, Golden, read_golden
 from frontdesk.logs import event
@@ -95,6 +96,8 @@ def open_email_engine(folder: Path, spec: Spec, name: str = "auto", *, golden: b
     config = read_config(folder, spec)
     openers = ENGINES.get(config["network"]["encoder"], {})
     rows = read_golden(folder) if golden else None
+    if name == PORTABLE:
+        name = next(iter(openers), name)
     if name != "auto":
         if name not in openers:
             raise UsageError(f"there is no engine {name!r}", remedy=f"Engines: auto, {', '.join(openers)}")
@@ -117,7 +120,12 @@ def open_email_engine(folder: Path, spec: Spec, name: str = "auto", *, golden: b
         return engines[0]
     seconds = {engine.name: _seconds(engine, rows) for engine in engines}
     chosen = min(engines, key=lambda engine: seconds[engine.name])
+<<<<<<< HEAD
     event(_log, "engine_chosen", engine=chosen.name, seconds={name: round(value, 4) for name, value in seconds.items()})
+=======
+    timed: dict[str, Any] = {f"{name}_seconds": round(each, 4) for name, each in seconds.items()}
+    event(_log, "engine_chosen", engine=chosen.name, **timed)
+>>>>>>> main
     return chosen
 
 

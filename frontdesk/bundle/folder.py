@@ -1,7 +1,7 @@
-"""The artifact: one folder that alone rebuilds a model, its preprocessing, its labels, its policy and its proof.
+"""The folder of a bundle: written whole, verified file by file, copied from S3 once.
 
-A folder is written under a scratch name, its manifest last, and renamed; loading checks every name, size and digest
-first, then the golden rows, and refuses with the name of the bad file.
+A folder is written under a scratch name, its manifest last, and renamed; reading checks every name, size and digest,
+and refuses with the name of the bad file.
 """
 
 from __future__ import annotations
@@ -10,38 +10,27 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from frontdesk.decisions import Policy, decide
-from frontdesk.engines import TOLERANCE, open_engine
-from frontdesk.errors import BundleError, StorageError
-from frontdesk.golden import GOLDEN, Model, read_golden
-from frontdesk.preprocessing.spec import Spec
-from frontdesk.records import Prediction
-from frontdesk.requests import validate
+from frontdesk.bundle.kinds import KINDS
+from frontdesk.errors import BundleError, StorageError, UnreadableFile
+from frontdesk.golden import GOLDEN
 from frontdesk.storage import MANIFEST, canonical_json, describe, digest, file_digest, reading, write_atomically
-from frontdesk.taxonomy import Taxonomy
-from frontdesk.text.cleaning import clean
 from frontdesk.version import VERSION, code_digest
 
 BUNDLE_FORMAT = 1
-REPORTS = ("metrics.json", "card.md")
+METRICS, CARD = "metrics.json", "card.md"
+REPORTS = (METRICS, CARD)
 """Written again after evaluation; the `model_id` does not depend on them."""
-PARTS = ("spec.json", "taxonomy.json", "policy.json", GOLDEN, *REPORTS)
-ModelKind = Literal["ticket-network", "ticket-classical"]
-MODEL_FILES: dict[str, tuple[str, ...]] = {
-    "ticket-network": ("model.onnx", "weights.safetensors", "config.json"),
-    "ticket-classical": ("config.json",),
-}
-"""What every model of a kind has; a kind may have more."""
+SPEC, TAXONOMY, POLICY = "spec.json", "taxonomy.json", "policy.json"
+PARTS = (SPEC, TAXONOMY, POLICY, GOLDEN, *REPORTS)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _REMEDY = "Copy the bundle again from where it was made"
 
@@ -50,11 +39,11 @@ def save_bundle(
     folder: Path,
     *,
     recipe: str,
-    model_kind: ModelKind,
+    model_kind: str,
     files: Mapping[str, Path | bytes],
-    spec: Spec,
-    policy: Policy,
-    taxonomy: Taxonomy,
+    spec: Mapping[str, Any],
+    policy: Mapping[str, Any],
+    taxonomy: Mapping[str, Any],
     metrics: Mapping[str, Any],
     golden: pa.Table,
     card: str,
@@ -64,7 +53,9 @@ def save_bundle(
 
     Args:
         folder: where; appears complete or not at all.
+        model_kind: one of `frontdesk.bundle.kinds.KINDS`.
         files: the model's own files, by flat name.
+        spec, policy, taxonomy: plain values; the taxonomy states its ``version``.
         golden: see `frontdesk.golden.golden_table`.
         snapshot: id of the snapshot that the model was trained on.
 
@@ -78,18 +69,17 @@ def save_bundle(
                 (scratch / name).write_bytes(content)
             else:
                 shutil.copyfile(content, scratch / name)
-        (scratch / "spec.json").write_bytes(canonical_json(spec.to_json()))
-        (scratch / "taxonomy.json").write_bytes(canonical_json(taxonomy.to_json()))
-        (scratch / "policy.json").write_bytes(canonical_json(policy.to_json()))
-        (scratch / "metrics.json").write_bytes(canonical_json(metrics))
-        (scratch / "card.md").write_text(card, "utf-8")
+        for name, values in ((SPEC, spec), (TAXONOMY, taxonomy), (POLICY, policy)):
+            (scratch / name).write_bytes(canonical_json(values))
+        (scratch / METRICS).write_bytes(canonical_json(metrics))
+        (scratch / CARD).write_text(card, "utf-8")
         pq.write_table(golden, scratch / GOLDEN, compression="zstd")
         manifest = {
             "format": BUNDLE_FORMAT,
             "recipe": recipe,
             "model_kind": model_kind,
             "snapshot": snapshot,
-            "taxonomy": taxonomy.version,
+            "taxonomy": taxonomy["version"],
             "files": describe(scratch),
             "code": {"version": VERSION, "digest": code_digest()},
         }
@@ -111,8 +101,8 @@ def update_bundle(folder: Path, *, metrics: Mapping[str, Any], card: str) -> Non
         for name in manifest["files"]:
             if name not in REPORTS:
                 shutil.copyfile(folder / name, scratch / name)
-        (scratch / "metrics.json").write_bytes(canonical_json(metrics))
-        (scratch / "card.md").write_text(card, "utf-8")
+        (scratch / METRICS).write_bytes(canonical_json(metrics))
+        (scratch / CARD).write_text(card, "utf-8")
         write_atomically(scratch / MANIFEST, canonical_json({**manifest, "files": describe(scratch)}))
 
 
@@ -157,16 +147,26 @@ def parse_manifest(content: bytes) -> dict[str, Any]:
         sizes = [entry["bytes"] for entry in files.values()]
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise BundleError("the manifest cannot be read", where=MANIFEST, remedy=_REMEDY) from error
-    if kind not in MODEL_FILES:
+    if kind not in KINDS:
         raise BundleError(f"unknown model kind {str(kind)[:40]!r}", where=MANIFEST, remedy="Use a newer release")
     for name in files:
         _check_name(name)
-    for name in (*PARTS, *MODEL_FILES[kind]):
+    for name in (*PARTS, *KINDS[kind].files):
         if name not in files:
             raise BundleError("the manifest does not list a file that every bundle has", where=name, remedy=_REMEDY)
     if manifest.get("model_id") != model_id or not all(isinstance(size, int) for size in sizes):
         raise BundleError("the manifest was altered: its model_id is another", where=MANIFEST, remedy=_REMEDY)
     return dict(manifest)
+
+
+def manifest_at(location: str) -> dict[str, Any]:
+    """Return the manifest of a bundle, local or ``s3://``, without its files. Raises `BundleError`."""
+    try:
+        with reading(f"{location.rstrip('/')}/{MANIFEST}") as file:
+            return parse_manifest(bytes(file.read()))
+    except UnreadableFile as error:
+        remedy = "Point to a folder that `frontdesk run` wrote"
+        raise BundleError("there is no bundle here: no manifest.json", where=location, remedy=remedy) from error
 
 
 def verify_bundle(folder: Path) -> dict[str, Any]:
@@ -234,92 +234,8 @@ def _cache() -> Path:
     raise StorageError("no folder for downloaded bundles is writable", remedy="Set XDG_CACHE_HOME")
 
 
-class Bundle:
-    """A loaded bundle: raw records in, labels and decisions out. Safe to share between threads.
-
-    Attributes:
-        model_id, recipe: of the manifest.
-        manifest, metrics: plain values.
-        spec, policy, taxonomy: parsed parts.
-        model: gives probabilities: an `Engine`, or the classical model.
-    """
-
-    def __init__(self, folder: Path, manifest: dict[str, Any], *, engine: str = "auto") -> None:
-        """Open the verified folder of a bundle; see `load`."""
-        self.manifest = manifest
-        self.model_id: str = manifest["model_id"]
-        self.recipe: str = manifest["recipe"]
-        self.spec = Spec.from_json(_parsed(folder, "spec.json"))
-        self.taxonomy = Taxonomy.from_json(_parsed(folder, "taxonomy.json"))
-        self.policy = Policy.from_json(_parsed(folder, "policy.json"))
-        self.metrics = _parsed(folder, "metrics.json")
-        if self.taxonomy != Taxonomy.of(self.spec):
-            raise BundleError("the labels are not those of spec.json", where="taxonomy.json", remedy=_REMEDY)
-        if self.policy.heads.keys() != self.taxonomy.heads.keys():
-            raise BundleError("the heads are not those of taxonomy.json", where="policy.json", remedy=_REMEDY)
-        self.model: Model
-        if manifest["model_kind"] == "ticket-classical":
-            from frontdesk.ticket.classical_model import ClassicalModel
-
-            self.model = ClassicalModel.load(folder, self.spec)
-            difference = read_golden(folder).difference(self.model)
-            if not difference <= TOLERANCE:
-                raise BundleError(f"the golden rows differ by {difference:.1e}", where=GOLDEN, remedy=_REMEDY)
-        else:
-            self.model = open_engine(folder, self.spec, engine)
-
-    @classmethod
-    def load(cls, location: str | Path, *, engine: str = "auto") -> Bundle:
-        """Verify and open a bundle.
-
-        Args:
-            location: a local folder or ``s3://bucket/prefix``.
-            engine: ``auto`` or an engine's name; see `frontdesk.engines.open_engine`.
-
-        Raises:
-            BundleError: a file is missing, altered, unlisted or unreadable, or the golden rows differ.
-            UnreadableFile, StorageError: the ``s3://`` address does not answer.
-        """
-        folder = local_copy(location)
-        manifest = verify_bundle(folder)
-        try:
-            return cls(folder, manifest, engine=engine)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OSError) as error:
-            words = f"the bundle is complete but cannot be understood ({type(error).__name__})"
-            raise BundleError(words, where=str(location), remedy="Use the release that made it") from error
-
-    def validate(self, instances: Any) -> dict[str, list[Any]]:
-        """Check request instances and turn them into columns; see `frontdesk.requests.validate`."""
-        return validate(instances, self.spec)
-
-    def probabilities(self, columns: Mapping[str, Sequence[Any]], rows: int) -> dict[str, np.ndarray]:
-        """Return calibrated probabilities ``{head: float32 [rows, K]}`` of raw columns, K as in spec.labels."""
-        return self.model.probabilities(columns, rows)
-
-    def predict(self, instances: Any) -> list[Prediction]:
-        """Answer request instances. Raises `InvalidRequest` that names the instance and the field."""
-        return self.predict_columns(self.validate(instances), len(instances))
-
-    def predict_columns(self, columns: Mapping[str, Sequence[Any]], rows: int) -> list[Prediction]:
-        """Answer ``rows`` records given as raw columns; an absent column is missing in every row."""
-        if rows == 0:
-            return []
-        probabilities = self.probabilities(columns, rows)
-        texts = [columns[name] for name in self.spec.text if name in columns]
-        has_text = [not self.spec.text or any(clean(text[row]) for text in texts) for row in range(rows)]
-        answers = {
-            head: decide(probabilities[head], has_text, tree, self.policy.heads[head])
-            for head, tree in self.taxonomy.heads.items()
-        }
-        return [
-            Prediction.model_construct(
-                model_id=self.model_id, labels={head: answer[row] for head, answer in answers.items()}
-            )
-            for row in range(rows)
-        ]
-
-
-def _parsed(folder: Path, name: str) -> dict[str, Any]:
+def parsed(folder: Path, name: str) -> dict[str, Any]:
+    """Return the JSON object in a file of a bundle. Raises `BundleError` that names it."""
     try:
         content = orjson.loads((folder / name).read_bytes())
     except orjson.JSONDecodeError as error:

@@ -1,0 +1,100 @@
+"""A loaded bundle, whatever its recipe: raw records in, answers out."""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from pydantic import BaseModel
+
+from frontdesk.bundle.folder import METRICS, local_copy, parsed, verify_bundle
+from frontdesk.bundle.kinds import KINDS
+from frontdesk.errors import BundleError
+
+InputKind = Literal["text", "category", "number", "moment", "json"]
+"""``moment`` is ISO 8601 text, ``json`` any JSON value."""
+
+
+class InstanceError(BaseModel):
+    """What stands in the place of an answer to an instance that could not be read.
+
+    Attributes:
+        error: ``{"code", "message"}``.
+    """
+
+    error: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Output:
+    """One column of an answer, where answers are a table: a V2 tensor, a column of a scored file.
+
+    Attributes:
+        datatype: of the V2 protocol.
+        value: takes it out of an answer.
+    """
+
+    datatype: Literal["BYTES", "FP64"]
+    value: Callable[[Any], Any]
+
+
+class Bundle(ABC):
+    """A verified and opened bundle. Safe to share between threads.
+
+    Attributes:
+        model_id, recipe: of the manifest.
+        manifest, metrics: plain values.
+        inputs: ``{field: kind}`` that an instance may have.
+        outputs: ``{name: Output}`` of an answer as columns.
+    """
+
+    inputs: dict[str, InputKind]
+    outputs: dict[str, Output]
+    partial = False
+    """Whether the good instances of a V1 request are answered beside the errors of the bad ones, unless the caller asks
+    for all or nothing (``"parameters": {"on_error": "refuse"}``)."""
+
+    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+        """Take over what every bundle has; see `load`."""
+        self.manifest = manifest
+        self.model_id: str = manifest["model_id"]
+        self.recipe: str = manifest["recipe"]
+        self.metrics = parsed(folder, METRICS)
+
+    @staticmethod
+    def load(location: str | Path, *, engine: str = "auto") -> Bundle:
+        """Verify and open a bundle.
+
+        Args:
+            location: a local folder or ``s3://bucket/prefix``.
+            engine: ``auto`` or an engine's name; see `frontdesk.engines.open_engine`.
+
+        Raises:
+            BundleError: a file is missing, altered, unlisted or unreadable, or the golden rows differ.
+            UnreadableFile, StorageError: the ``s3://`` address does not answer.
+        """
+        folder = local_copy(location)
+        manifest = verify_bundle(folder)
+        module, _, function = KINDS[manifest["model_kind"]].opener.partition(":")
+        try:
+            opener = getattr(importlib.import_module(module), function)
+            return cast(Bundle, opener(folder, manifest, engine))
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OSError) as error:
+            words = f"the bundle is complete but cannot be understood ({type(error).__name__})"
+            raise BundleError(words, where=str(location), remedy="Use the release that made it") from error
+
+    @abstractmethod
+    def predict(self, instances: Any) -> Sequence[BaseModel]:
+        """Answer request instances. Raises `InvalidRequest` that names the instance and the field."""
+
+    @abstractmethod
+    def example(self) -> dict[str, Any]:
+        """Return an instance of typical size, to time the model with."""
+
+    @abstractmethod
+    def dump(self, answers: Sequence[Any]) -> bytes:
+        """Return answers as a JSON array."""

@@ -1,0 +1,128 @@
+"""A bundle that answers with labels: raw columns -> calibrated probabilities per head -> decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+from pydantic import TypeAdapter
+
+from frontdesk.bundle.base import Bundle, InputKind, InstanceError, Output
+from frontdesk.bundle.folder import POLICY, TAXONOMY, parsed
+from frontdesk.decisions import Policy, decide
+from frontdesk.errors import BundleError
+from frontdesk.golden import Model
+from frontdesk.preprocessing.spec import CREATED_AT, Spec
+from frontdesk.records import LabelPrediction, Prediction
+from frontdesk.requests import validate
+from frontdesk.taxonomy import Taxonomy
+from frontdesk.text.cleaning import clean
+
+_REMEDY = "Copy the bundle again from where it was made"
+_answers = TypeAdapter(list[Prediction])
+
+
+class LabelBundle(Bundle):
+    """A loaded model of labels.
+
+    Attributes:
+        spec, policy, taxonomy: parsed parts.
+        model: gives probabilities: an engine, or the classical model.
+    """
+
+    def __init__(self, folder: Path, manifest: dict[str, Any], spec: Spec, model: Model) -> None:
+        super().__init__(folder, manifest)
+        self.spec = spec
+        self.model = model
+        self.taxonomy = Taxonomy.from_json(parsed(folder, TAXONOMY))
+        self.policy = Policy.from_json(parsed(folder, POLICY))
+        if self.taxonomy != Taxonomy.of(self.spec):
+            raise BundleError("the labels are not those of spec.json", where=TAXONOMY, remedy=_REMEDY)
+        if self.policy.heads.keys() != self.taxonomy.heads.keys():
+            raise BundleError("the heads are not those of taxonomy.json", where=POLICY, remedy=_REMEDY)
+        self.inputs = {name: _kind(name, spec) for name in spec.fields}
+        self.outputs = {name: output for head in spec.labels for name, output in _outputs(head).items()}
+
+    @staticmethod
+    def load(location: str | Path, *, engine: str = "auto") -> LabelBundle:
+        """Open a bundle that answers with labels; see `Bundle.load`. Raises `BundleError` for one of another form."""
+        bundle = Bundle.load(location, engine=engine)
+        if not isinstance(bundle, LabelBundle):
+            words = f"a bundle of {bundle.manifest['model_kind']} does not answer with labels"
+            raise BundleError(words, where=str(location), remedy="Name a bundle of another recipe")
+        return bundle
+
+    def example(self) -> dict[str, Any]:
+        """Return a record of typical length: fifty words of the vocabulary in every text."""
+        return dict.fromkeys(self.spec.text, " ".join(self.spec.vocabulary[:50]))
+
+    def prepared(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """Return the rows of a raw table as `probabilities` takes them: as they are."""
+        return rows
+
+    def validate(self, instances: Any) -> dict[str, list[Any]]:
+        """Check request instances and turn them into columns; see `frontdesk.requests.validate`."""
+        return validate(instances, self.spec)
+
+    def probabilities(self, columns: Mapping[str, Sequence[Any]], rows: int) -> dict[str, np.ndarray]:
+        """Return calibrated probabilities ``{head: float32 [rows, K]}`` of raw columns, K as in spec.labels."""
+        return self.model.probabilities(columns, rows)
+
+    def predict(self, instances: Any) -> list[Prediction]:
+        """Answer request instances. Raises `InvalidRequest` that names the instance and the field."""
+        return self.predict_columns(self.validate(instances), len(instances))
+
+    def predict_columns(self, columns: Mapping[str, Sequence[Any]], rows: int) -> list[Prediction]:
+        """Answer ``rows`` records given as raw columns; an absent column is missing in every row."""
+        if rows == 0:
+            return []
+        probabilities = self.probabilities(columns, rows)
+        texts = [columns[name] for name in self.spec.text if name in columns]
+        has_text = [not self.spec.text or any(clean(text[row]) for text in texts) for row in range(rows)]
+        answers = {
+            head: decide(probabilities[head], has_text, tree, self.policy.heads[head])
+            for head, tree in self.taxonomy.heads.items()
+        }
+        return [
+            Prediction.model_construct(
+                model_id=self.model_id, labels={head: answer[row] for head, answer in answers.items()}
+            )
+            for row in range(rows)
+        ]
+
+    def dump(self, answers: Sequence[Any]) -> bytes:
+        """Return answers as a JSON array."""
+        if any(isinstance(answer, InstanceError) for answer in answers):
+            parts = [answer.model_dump_json(exclude_none=True).encode() for answer in answers]
+            return b"[" + b",".join(parts) + b"]"
+        return _answers.dump_json(list(answers), exclude_none=True)
+
+
+def _kind(name: str, spec: Spec) -> InputKind:
+    if name in spec.text:
+        return "text"
+    if name in spec.categorical:
+        return "category"
+    return "moment" if name == CREATED_AT else "number"
+
+
+def _outputs(head: str) -> dict[str, Output]:
+    def of(value: Any) -> Any:
+        return lambda prediction: value(prediction.labels[head])
+
+    return {
+        head: Output("BYTES", of(lambda answer: answer.label)),
+        f"{head}_confidence": Output("FP64", of(lambda answer: answer.confidence)),
+        f"{head}_decision": Output("BYTES", of(lambda answer: answer.decision)),
+        f"{head}_reason": Output("BYTES", of(lambda answer: answer.reason)),
+        f"{head}_alternatives": Output("BYTES", of(_alternatives)),
+        f"{head}_backoff": Output("BYTES", of(lambda answer: answer.backoff.label if answer.backoff else "")),
+    }
+
+
+def _alternatives(answer: LabelPrediction) -> str:
+    return orjson.dumps([{"label": one.label, "confidence": one.confidence} for one in answer.alternatives]).decode()

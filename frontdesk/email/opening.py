@@ -1,0 +1,52 @@
+"""The email bundle: raw mails in, labels out. Cleaning and masking stand before the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from frontdesk.bundle.folder import SPEC, parsed
+from frontdesk.bundle.labels import LabelBundle
+from frontdesk.email.engines import open_email_engine
+from frontdesk.email.files import CONFIG
+from frontdesk.email.preparation import MailPreparation
+from frontdesk.preprocessing.spec import Spec
+from frontdesk.records import Prediction
+from frontdesk.settings import masking_key
+
+KINDS = {"subword": "email-subword", "hub": "email-hub"}
+"""Kind of the bundle by encoder."""
+
+
+class EmailBundle(LabelBundle):
+    """A loaded mail model.
+
+    `probabilities` takes prepared texts, as snapshots hold them; `predict` and `predict_columns` take raw mails.
+    """
+
+    partial = True
+
+    def __init__(
+        self, folder: Path, manifest: dict[str, Any], spec: Spec, model: Any, preparation: MailPreparation
+    ) -> None:
+        super().__init__(folder, manifest, spec, model)
+        self.preparation = preparation
+
+    def prepared(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """Clean and mask the rows of a raw table."""
+        return self.preparation(rows)
+
+    def predict_columns(self, columns: Mapping[str, Sequence[Any]], rows: int) -> list[Prediction]:
+        """Answer ``rows`` raw mails given as columns."""
+        return super().predict_columns(self.preparation.columns(columns, rows), rows)
+
+
+def open_email(folder: Path, manifest: dict[str, Any], engine: str) -> EmailBundle:
+    """Open a mail model by an engine that gives the golden rows their probabilities."""
+    spec = Spec.from_json(parsed(folder, SPEC))
+    parameters = parsed(folder, CONFIG)["parameters"]
+    preparation = MailPreparation(masking=parameters["masking"], pseudonyms=masking_key())
+    return EmailBundle(folder, manifest, spec, open_email_engine(folder, spec, engine), preparation)

@@ -1,0 +1,1 @@
+"""The intent recipe: which procedure an operator opens next, from the session so far."""

@@ -1,0 +1,168 @@
+"""What the intent recipe does in each job: sessions in, three models out (TopPop, Markov, EvGen), one bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from frontdesk.errors import BundleError, EmptyTable, UnreadableFile
+from frontdesk.intent.recipe import NAME, IntentParameters
+from frontdesk.jobs import Fused, Jobs, Trained
+from frontdesk.progress import report
+from frontdesk.records import default_columns, load_columns, parse_columns
+from frontdesk.storage import MANIFEST, Store, canonical_json, describe, work_key
+
+TENSORS_FORMAT = 1
+
+
+class IntentJobs(Jobs):
+    """The jobs of the intent recipe."""
+
+    name = NAME
+    parameters_type = IntentParameters
+
+    def etl(self, *, data: str, test: str, columns: str, parameters: str, store: str) -> dict[str, Any]:
+        """Job 1: a log of sessions -> snapshot. Returns its manifest."""
+        from frontdesk.intent.snapshots import take_sessions
+
+        mapping = parse_columns(orjson.loads(columns), recipe=NAME) if columns else default_columns(NAME)
+        return take_sessions(
+            Store(store), data=data, test=test or None, columns=mapping, parameters=self.parameters(parameters)
+        )
+
+    def spark_preprocess(self, *, snapshot: str, parameters: str, store: str) -> dict[str, Any]:
+        """Job 2: snapshot -> tokeniser, sessions as arrays, and the Markov tables, which Spark counts."""
+        from frontdesk.intent.columns import schema_of
+        from frontdesk.intent.files import TEST, TRAIN, write_sessions
+        from frontdesk.intent.mapped import write_arrays
+        from frontdesk.intent.opening import MARKOV, MARKOV_INTENTS
+        from frontdesk.intent.sessions import session_set
+        from frontdesk.intent.snapshots import snapshot_table
+        from frontdesk.intent.tokens import Tokenizer
+        from frontdesk.preprocessing.spark_intents import build_table
+        from frontdesk.preprocessing.spark_session import read_folder, session
+        from frontdesk.tables import ROW
+
+        place = Store(store)
+        key = work_key("spark_preprocess", snapshot=snapshot)
+        if (done := place.manifest("tensors", key)) is not None:
+            return done
+        taken = place.manifest("snapshots", snapshot)
+        if taken is None:
+            raise UnreadableFile("there is no such snapshot", where=place.uri("snapshots", snapshot))
+        columns = parse_columns(taken["columns"], where="snapshot", recipe=NAME)
+        report("spark_preprocess", 0, 3, "tokens")
+        sides = {name: snapshot_table(place, snapshot, name, columns) for name in ("train", "test")}
+        tokenizer = Tokenizer.fit(sides["train"])
+        sessions = {name: session_set(rows, tokenizer, columns) for name, rows in sides.items()}
+        if not sessions["test"].is_target.any():
+            raise EmptyTable("no test session has an opened intent", where=place.uri("snapshots", snapshot))
+        report("spark_preprocess", 1, 3, "Markov tables")
+        with place.writing("tensors", key) as folder, session() as spark:
+            wanted = [*schema_of(columns).names, ROW]
+            frame = read_folder(spark, place.uri("snapshots", snapshot, "train"), wanted)
+            for name, intents_only in ((MARKOV, False), (MARKOV_INTENTS, True)):
+                table = build_table(frame, tokenizer, columns, intents_only=intents_only)
+                write_arrays(folder / name, table.arrays())
+            report("spark_preprocess", 2, 3, "sessions")
+            write_sessions(folder / TRAIN, sessions["train"])
+            write_sessions(folder / TEST, sessions["test"])
+            (folder / "tokenizer.json").write_bytes(canonical_json(tokenizer.to_json()))
+            manifest = {
+                "format": TENSORS_FORMAT,
+                "id": key,
+                "recipe": NAME,
+                "snapshot": snapshot,
+                "rows": {name: taken["rows"][name] for name in sides},
+                "files": describe(folder),
+            }
+            (folder / MANIFEST).write_bytes(canonical_json(manifest))
+        report("spark_preprocess", 3, 3)
+        return manifest
+
+    def data_transfer(self, *, tensors: str, store: str, node: Path) -> Path:
+        """Job 3: the arrays move to the training node, verified; they are mapped there as they lie."""
+        from frontdesk.tensors import transfer
+
+        return transfer(Store(store), tensors, node, unpack=lambda download, folder, manifest: None)
+
+    def train_models(
+        self, store: Store, snapshot: str, tensors: Path, parameters: IntentParameters, work: Path
+    ) -> Trained:
+        """Train EvGen; count TopPop."""
+        from frontdesk.intent.files import TRAIN, open_sessions
+        from frontdesk.intent.mapped import write_arrays
+        from frontdesk.intent.opening import TOPPOP
+        from frontdesk.intent.toppop import TopPop
+        from frontdesk.intent.training import train_evgen
+
+        tokenizer, sessions = _tokenizer(tensors), open_sessions(tensors / TRAIN)
+        network = train_evgen(sessions, tokenizer, parameters, work)
+        counted = work / "toppop"
+        counted.mkdir(exist_ok=True)
+        write_arrays(counted / TOPPOP, TopPop.fit(sessions, tokenizer).arrays())
+        return Trained({"evgen": network, "toppop": counted}, orjson.loads((network / "history.json").read_bytes()))
+
+    def fuse_models(
+        self, store: Store, snapshot: str, tensors: Path, models: Path, parameters: IntentParameters, work: Path
+    ) -> Fused:
+        """Put the three models into one bundle, prove it against torch, and measure it beside its baselines."""
+        from frontdesk.bundle import update_bundle
+        from frontdesk.intent.fusion import fuse_bundle
+        from frontdesk.intent.measuring import evaluate_sessions, facts_of
+        from frontdesk.intent.opening import load_intents
+        from frontdesk.intent.report import model_card
+
+        bundle = fuse_bundle(store, snapshot, tensors, models, work)
+        opened = load_intents(bundle)
+        history = orjson.loads((models / "evgen" / "history.json").read_bytes())
+        evaluation = work / "evaluation"
+        metrics = evaluate_sessions(
+            opened, tensors, evaluation, facts_of(store, snapshot), parameters.model_dump(mode="json"), history
+        )
+        update_bundle(bundle, metrics=metrics, card=model_card(opened, metrics))
+        return Fused({"bundle": bundle}, evaluation, opened.model_id, metrics)
+
+    def compare(self, store: Store, fused: str, champion: str | None, work: Path) -> dict[str, Any]:
+        """Compare a candidate with the champion on the candidate's test sessions; see `frontdesk.intent.gate`."""
+        from frontdesk.evaluation import METRICS, PREDICTIONS
+        from frontdesk.intent.gate import gate
+        from frontdesk.intent.measuring import evaluate_champion
+        from frontdesk.intent.opening import load_intents
+
+        candidate = orjson.loads(store.read_bytes("fused", fused, METRICS))
+        ours = work / PREDICTIONS
+        ours.write_bytes(store.read_bytes("fused", fused, PREDICTIONS))
+        measured, reasons = None, []
+        if champion is not None:
+            try:
+                opened = load_intents(champion)
+            except (BundleError, UnreadableFile) as error:
+                reasons = [f"The champion cannot be loaded, so nothing was compared with it: {error.message}."]
+            else:
+                candidate_bundle = store.fetch("fused", fused, "bundle", to=work / "candidate")
+                measured = evaluate_champion(
+                    opened, load_intents(candidate_bundle), store, candidate["data"]["snapshot"], work / "champion"
+                )
+        verdict = gate(candidate, ours, measured, work / "champion" / PREDICTIONS if measured else None)
+        return {"decision": verdict.decision, "reasons": reasons + verdict.reasons}
+
+    def evaluate(self, bundle: str, data: str, columns: str | None, out: Path) -> dict[str, Any]:
+        """Evaluate a bundle on a log of sessions."""
+        from frontdesk.intent.measuring import evaluate_log
+
+        return evaluate_log(bundle, data, load_columns(columns, NAME) if columns else None, out)
+
+    def score(self, bundle: str, source: str, columns: str | None, out: Path) -> dict[str, Any]:
+        """Answer every session of a log: what would be suggested next, after its last row."""
+        from frontdesk.intent.measuring import score_log
+
+        return score_log(bundle, source, load_columns(columns, NAME) if columns else None, out)
+
+
+def _tokenizer(tensors: Path) -> Any:
+    from frontdesk.intent.tokens import Tokenizer
+
+    return Tokenizer.from_json(orjson.loads((tensors / "tokenizer.json").read_bytes()))

@@ -1,0 +1,244 @@
+"""Evaluation and batch scoring of intent bundles: on a run's test sessions, on a champion's, on any log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from frontdesk.errors import UsageError
+from frontdesk.evaluation import METRICS, PREDICTIONS, REPORT
+from frontdesk.intent.columns import FIELD_PREFIX, IntentColumns
+from frontdesk.intent.evaluation import (
+    baselines,
+    damped,
+    evaluate,
+    evgen_ranking,
+    markov_ranking,
+    toppop_lists,
+    write_predictions,
+)
+from frontdesk.intent.files import TEST, TRAIN, open_sessions
+from frontdesk.intent.metrics import LONGEST, Requests, Similarity, measure
+from frontdesk.intent.opening import IntentBundle, load_intents
+from frontdesk.intent.report import render
+from frontdesk.intent.requests import SessionRow, SuggestionRequest
+from frontdesk.intent.sessions import session_set, usable_rows
+from frontdesk.intent.snapshots import read_table, snapshot_table
+from frontdesk.records import parse_columns
+from frontdesk.scoring import ENDINGS, Sink
+from frontdesk.storage import Store, canonical_json, write_atomically
+from frontdesk.version import VERSION, code_digest
+
+DAMPINGS = (0.25, 0.5, 1.0)
+_REQUESTS_AT_ONCE = 256
+
+
+def facts_of(store: Store, snapshot: str) -> dict[str, Any]:
+    """Return what the report says of the data: plain values of the snapshot's manifest."""
+    manifest = store.manifest("snapshots", snapshot) or {}
+    names = ("sources", "split", "span", "checks", "labels", "sessions", "rows")
+    return {"snapshot": snapshot} | {name: manifest[name] for name in names if name in manifest}
+
+
+def evaluate_sessions(
+    bundle: IntentBundle,
+    tensors: Path,
+    out: Path,
+    facts: Mapping[str, Any],
+    parameters: Mapping[str, Any],
+    history: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """Evaluate a fused bundle on a run's test sessions beside its baselines; write metrics, predictions and report.
+
+    Returns:
+        The content of ``metrics.json``.
+    """
+    train, test = open_sessions(tensors / TRAIN), open_sessions(tensors / TEST)
+    tokenizer, asked = bundle.tokenizer, Requests.of(test)
+    ranking = evgen_ranking(bundle.evgen, test, asked)
+    table = bundle.recommender.tables["all"]
+    lists = {"evgen": _cut(ranking.intents), **baselines(train, test, asked, tokenizer, table)}
+    similarity = Similarity.of(train, len(tokenizer.intents))
+    steady = {
+        str(strength): measure(_cut(damped(ranking, asked, strength)), asked, test, similarity) for strength in DAMPINGS
+    }
+    metrics = {
+        "recipe": bundle.recipe,
+        "model_id": bundle.model_id,
+        "rows": facts["rows"],
+        **evaluate(lists, "evgen", train, test, tokenizer),
+        "damping": steady,
+        "history": history,
+        "data": dict(facts),
+        "run": _run(bundle, parameters),
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    write_predictions(out / PREDICTIONS, lists["evgen"], train, test, tokenizer)
+    _publish(metrics, out)
+    return metrics
+
+
+def evaluate_champion(
+    champion: IntentBundle, candidate: IntentBundle, store: Store, snapshot: str, out: Path
+) -> dict[str, Any]:
+    """Ask a champion what the candidate was asked; its intents stand under the candidate's ids.
+
+    Returns:
+        ``{"model_id", "test"}``; ``predictions.parquet`` in ``out`` is what the gate compares.
+    """
+    manifest = store.manifest("snapshots", snapshot) or {}
+    columns = parse_columns(manifest["columns"], where="snapshot", recipe=champion.recipe)
+    rows = {name: snapshot_table(store, snapshot, name, columns) for name in ("train", "test")}
+    tokenizer = candidate.tokenizer
+    train, test = (session_set(rows[name], tokenizer, columns) for name in ("train", "test"))
+    # Which rows count as delivered twice is the candidate's matter, or the two would not answer the same requests.
+    own = replace(champion.tokenizer, one_delivery=tokenizer.one_delivery)
+    seen = session_set(rows["test"], own, columns)
+    found = evgen_ranking(champion.evgen, seen, Requests.of(seen)).intents
+    ids = np.array([tokenizer.intent_ids.get(name, -1) for name in own.intents] + [-1], np.int32)
+    lists = _cut(ids[found])
+    asked = Requests.of(test)
+    out.mkdir(parents=True, exist_ok=True)
+    write_predictions(out / PREDICTIONS, lists, train, test, tokenizer)
+    similarity = Similarity.of(train, len(tokenizer.intents))
+    return {"model_id": champion.model_id, "test": measure(lists, asked, test, similarity)}
+
+
+def evaluate_log(location: str, data: str, columns: IntentColumns | None, out: Path) -> dict[str, Any]:
+    """Evaluate a bundle on a log: all of it is the test set. How alike intents are is taken from the log itself."""
+    bundle = load_intents(location)
+    mapping = columns or _columns(bundle)
+    rows = read_table(data, mapping)
+    test = session_set(usable_rows(rows, mapping), bundle.tokenizer, mapping)
+    asked = Requests.of(test)
+    lists = {
+        "evgen": _cut(evgen_ranking(bundle.evgen, test, asked).intents),
+        "toppop": toppop_lists(bundle.recommender.toppop, asked),
+        "markov": markov_ranking(bundle.recommender.tables["all"], bundle.recommender.toppop, test, asked).intents,
+    }
+    counts = {"train": 0, "test": len(test.tokens), "refused": 0}
+    metrics = {
+        "recipe": bundle.recipe,
+        "model_id": bundle.model_id,
+        "rows": counts,
+        **evaluate(lists, "evgen", test, test, bundle.tokenizer),
+        "damping": {},
+        "history": [],
+        "data": {"rows": counts, "sources": {"data": {"name": data.rpartition("/")[2]}}},
+        "run": _run(bundle, {}),
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    write_predictions(out / PREDICTIONS, lists["evgen"], test, test, bundle.tokenizer)
+    _publish(metrics, out)
+    return metrics
+
+
+def score_log(location: str, source: str, columns: IntentColumns | None, out: Path) -> dict[str, Any]:
+    """Write what would be suggested after the last row of every session of a log.
+
+    Args:
+        out: ``.csv``, ``.parquet`` or ``.jsonl`` with ``session``, ``model_id`` and the answer's columns.
+
+    Returns:
+        ``model_id``, ``rows`` (of the log), ``sessions``, ``refused`` and ``out``.
+    """
+    if out.suffix not in ENDINGS:
+        raise UsageError(f"{out.name}: unknown ending", remedy="Write .csv, .parquet or .jsonl")
+    bundle = load_intents(location)
+    mapping = columns or _columns(bundle)
+    table = read_table(source, mapping)
+    schema = pa.schema(
+        [("session", pa.string()), ("model_id", pa.string()), *((name, pa.string()) for name in bundle.outputs)]
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.name}.partial")
+    sessions = 0
+    with Sink(temporary, out.suffix, schema) as sink:
+        for requests in _requests(table):
+            answers = bundle.recommender.recommend(bundle.model_id, requests)
+            lines = [
+                {"session": request.session, "model_id": answer.model_id}
+                | {name: output.value(answer) for name, output in bundle.outputs.items()}
+                for request, answer in zip(requests, answers, strict=True)
+            ]
+            sink.write(pa.Table.from_pylist(lines, schema))
+            sessions += len(requests)
+    temporary.replace(out)
+    return {
+        "model_id": bundle.model_id,
+        "rows": table.num_rows,
+        "sessions": sessions,
+        "refused": 0,
+        "out": str(out),
+    }
+
+
+def _requests(table: pa.Table) -> Iterator[list[SuggestionRequest]]:
+    """Yield the sessions of a log as requests, in the order in which they begin."""
+    sessions: dict[str, list[dict[str, Any]]] = {}
+    for row in table.to_pylist():
+        sessions.setdefault(row["session"], []).append(row)
+    ready: list[SuggestionRequest] = []
+    for name, rows in sessions.items():
+        rows.sort(key=lambda row: row["timestamp"])
+        last = rows[-1]
+        events = [
+            SessionRow.model_construct(
+                timestamp=row["timestamp"],
+                kind=row["kind"],
+                name=row["name"],
+                fields={key.removeprefix(FIELD_PREFIX): row[key] for key in row if key.startswith(FIELD_PREFIX)},
+            )
+            for row in rows
+        ]
+        ready.append(
+            SuggestionRequest.model_construct(
+                session=name,
+                operator=last["operator"],
+                line=last["line"],
+                events=events,
+                rights=None,
+                previous=[],
+                now=last["timestamp"],
+            )
+        )
+        if len(ready) == _REQUESTS_AT_ONCE:
+            yield ready
+            ready = []
+    if ready:
+        yield ready
+
+
+def _columns(bundle: IntentBundle) -> IntentColumns:
+    mapping = parse_columns(bundle.columns, where="spec.json", recipe=bundle.recipe)
+    assert isinstance(mapping, IntentColumns)
+    return mapping
+
+
+def _cut(lists: np.ndarray) -> np.ndarray:
+    """Return lists of `LONGEST`, -1 padded where the catalogue is smaller."""
+    missing = max(0, LONGEST - lists.shape[1])
+    return np.pad(lists[:, :LONGEST], ((0, 0), (0, missing)), constant_values=-1)
+
+
+def _run(bundle: IntentBundle, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "model_kind": bundle.manifest["model_kind"],
+        "trained_on": bundle.manifest["snapshot"],
+        "version": VERSION,
+        "code": code_digest(),
+        "parameters": dict(parameters),
+    }
+
+
+def _publish(metrics: dict[str, Any], out: Path) -> None:
+    write_atomically(out / METRICS, canonical_json(metrics))
+    # As it is read again: a report shows what the file says.
+    page = render(orjson.loads((out / METRICS).read_bytes()))
+    write_atomically(out / REPORT, page.encode("utf-8", "replace"))

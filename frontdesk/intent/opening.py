@@ -1,0 +1,215 @@
+"""The intent bundle: how it is written, opened, proven, and asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+from pydantic import TypeAdapter
+
+from frontdesk.bundle.base import Bundle, Output
+from frontdesk.bundle.folder import POLICY, SPEC, TAXONOMY, parsed, save_bundle
+from frontdesk.errors import BundleError, UsageError
+from frontdesk.golden import GOLDEN
+from frontdesk.intent.configuration import Configuration, parse_configuration
+from frontdesk.intent.evgen import CONFIG, COUNTS, WEIGHTS, EvGen
+from frontdesk.intent.golden import Scores, golden_difference, golden_requests
+from frontdesk.intent.lists import Validity
+from frontdesk.intent.mapped import map_arrays
+from frontdesk.intent.markov import MarkovTable
+from frontdesk.intent.recipe import NAME
+from frontdesk.intent.recommender import GuardedStore, Recommender
+from frontdesk.intent.requests import IntentAnswer, parse_requests
+from frontdesk.intent.sessions import Session
+from frontdesk.intent.tokens import Tokenizer
+from frontdesk.intent.toppop import TopPop
+from frontdesk.settings import settings
+from frontdesk.storage import digest
+
+KIND = "intent-evgen"
+EVGEN = (WEIGHTS, CONFIG, COUNTS)
+MARKOV, MARKOV_INTENTS, TOPPOP = "markov.safetensors", "markov-intents.safetensors", "toppop.safetensors"
+TOLERANCE = 1e-4
+"""Largest difference of a probability from the golden one, in float32."""
+_answers = TypeAdapter(list[IntentAnswer])
+
+
+def save_intent_bundle(
+    folder: Path,
+    *,
+    files: Mapping[str, Path | bytes],
+    tokenizer: Tokenizer,
+    columns: Mapping[str, Any],
+    configuration: Configuration,
+    golden: pa.Table,
+    snapshot: str,
+    metrics: Mapping[str, Any],
+    card: str,
+) -> str:
+    """Write a bundle; see `frontdesk.bundle.save_bundle`. Returns the model_id."""
+    labels = {"intents": list(tokenizer.intents), "lines": list(tokenizer.lines)}
+    return save_bundle(
+        folder,
+        recipe=NAME,
+        model_kind=KIND,
+        files=files,
+        spec={"format": 1, "tokenizer": tokenizer.to_json(), "columns": dict(columns)},
+        policy={"format": 1, "configuration": configuration.model_dump(mode="json"), "validity": {}},
+        taxonomy={"format": 1, "version": digest(labels)[:12], **labels},
+        metrics=metrics,
+        golden=golden,
+        card=card,
+        snapshot=snapshot,
+    )
+
+
+class IntentBundle(Bundle):
+    """A loaded recommender.
+
+    Attributes:
+        tokenizer, columns, configuration: parsed parts.
+        recommender: the models behind `predict`.
+    """
+
+    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+        super().__init__(folder, manifest)
+        spec, policy = parsed(folder, SPEC), parsed(folder, POLICY)
+        self.tokenizer = Tokenizer.from_json(spec["tokenizer"])
+        self.columns: dict[str, Any] = spec["columns"]
+        self.configuration = parse_configuration(policy["configuration"], where=POLICY)
+        validity = {name: _validity(bounds) for name, bounds in policy["validity"].items()}
+        if parsed(folder, TAXONOMY)["intents"] != list(self.tokenizer.intents):
+            raise BundleError("the intents are not those of spec.json", where=TAXONOMY)
+        self.evgen = open_evgen(folder, self.tokenizer)
+        tables = {
+            "all": MarkovTable.from_arrays(map_arrays(folder / MARKOV)),
+            "intents": MarkovTable.from_arrays(map_arrays(folder / MARKOV_INTENTS)),
+        }
+        toppop = TopPop.from_arrays(map_arrays(folder / TOPPOP))
+        store = _shared_store(self.tokenizer, tables["all"])
+        self.recommender = Recommender(self.tokenizer, self.configuration, self.evgen, tables, toppop, validity, store)
+        self.inputs = {
+            "session": "text",
+            "operator": "category",
+            "line": "category",
+            "events": "json",
+            "rights": "json",
+            "previous": "json",
+            "now": "text",
+        }
+        self.outputs = {
+            "source": Output("BYTES", lambda answer: answer.source),
+            "degraded": Output("BYTES", lambda answer: "true" if answer.degraded else "false"),
+            "intents": Output("BYTES", lambda answer: orjson.dumps([one.id for one in answer.intents]).decode()),
+            "scores": Output("BYTES", lambda answer: orjson.dumps([one.score for one in answer.intents]).decode()),
+        }
+
+    def predict(self, instances: Any) -> list[IntentAnswer]:
+        """Answer request instances; see `frontdesk.intent.requests.SuggestionRequest`. Raises `InvalidRequest`."""
+        if isinstance(instances, list):  # V2 sends every field, missing ones as null
+            instances = [_present(one) if isinstance(one, dict) else one for one in instances]
+        return self.recommender.recommend(self.model_id, parse_requests(instances, self.tokenizer))
+
+    def example(self) -> dict[str, Any]:
+        """Return a session of some thirty rows that the model does not remember."""
+        longest = max(golden_requests(self.tokenizer), key=lambda request: len(request["events"]))
+        return longest | {"session": None}
+
+    def dump(self, answers: Sequence[Any]) -> bytes:
+        """Return answers as a JSON array."""
+        return _answers.dump_json(list(answers))
+
+
+def _present(instance: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in instance.items() if value is not None}
+
+
+def open_bundle(folder: Path, manifest: dict[str, Any], engine: str) -> IntentBundle:
+    """Open the verified folder of a bundle and check both ways of asking the network against the golden rows.
+
+    Raises:
+        UsageError: another engine than ``auto`` and ``arrays``.
+        BundleError: a golden row differs.
+    """
+    if engine not in ("auto", "arrays"):
+        raise UsageError(f"there is no engine {engine!r} of intents", remedy="Engines: auto, arrays")
+    bundle = IntentBundle(folder, manifest)
+    prove(bundle.evgen, folder, bundle.tokenizer, TOLERANCE)
+    return bundle
+
+
+def load_intents(location: str | Path) -> IntentBundle:
+    """Open a bundle that suggests intents; see `Bundle.load`. Raises `BundleError` for one of another form."""
+    bundle = Bundle.load(location)
+    if not isinstance(bundle, IntentBundle):
+        raise BundleError(f"a bundle of {bundle.manifest['model_kind']} suggests no intents", where=str(location))
+    return bundle
+
+
+def open_evgen(folder: Path, tokenizer: Tokenizer) -> EvGen:
+    """Open the network and its counts from the files of a bundle or of a finished training."""
+    evgen = EvGen.load(folder)
+    config = evgen.network.config
+    if (config.intents, config.tokens) != (len(tokenizer.intents), tokenizer.size):
+        raise BundleError("the network was trained with another tokeniser", where=CONFIG)
+    return evgen
+
+
+def prove(evgen: EvGen, folder: Path, tokenizer: Tokenizer, tolerance: float) -> float:
+    """Compare the full pass and the cached step with the golden rows; return the largest difference.
+
+    Raises:
+        BundleError: it is more than ``tolerance``.
+    """
+    largest = 0.0
+    for name, scores in (("full pass", evgen.scores), ("cached step", cached_steps(evgen))):
+        difference = golden_difference(folder, tokenizer, scores)
+        if not difference <= tolerance:
+            raise BundleError(f"the {name} differs from the golden rows by {difference:.1e}", where=GOLDEN)
+        largest = max(largest, difference)
+    return largest
+
+
+def cached_steps(evgen: EvGen) -> Scores:
+    """Return the scores of sessions read token by token."""
+
+    def scores(sessions: Sequence[Session]) -> np.ndarray:
+        live = evgen.live(max(len(sessions), 1))
+        longest = max(len(session.tokens) for session in sessions)
+        for length in range(longest):
+            live.logits([_cut(session, length) for session in sessions])
+        return evgen.scores(sessions, live=live)
+
+    return scores
+
+
+def _cut(session: Session, length: int) -> Session:
+    rows = slice(0, length)
+    return Session(
+        session.session_id,
+        session.operator,
+        session.line,
+        session.start,
+        session.tokens[rows],
+        session.is_intent[rows],
+        session.intents[rows],
+        session.times[rows],
+    )
+
+
+def _validity(bounds: Mapping[str, str | None]) -> Validity:
+    return Validity(*(datetime.fromisoformat(at) if (at := bounds.get(name)) else None for name in ("since", "until")))
+
+
+def _shared_store(tokenizer: Tokenizer, bundled: MarkovTable) -> GuardedStore | None:
+    """Return the table in Redis where the settings name one, the bundle's own behind it."""
+    if (address := settings().redis) is None:
+        return None
+    from frontdesk.intent.redis_store import GuardedTable, RedisTable, connect, prefix_of
+
+    return GuardedTable(RedisTable(connect(address), prefix_of(tokenizer.digest)), bundled)

@@ -1,0 +1,28 @@
+"""How a ticket bundle is opened: the network by an engine, the classical system by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from frontdesk.bundle.folder import SPEC, parsed
+from frontdesk.bundle.labels import LabelBundle
+from frontdesk.engines import TOLERANCE, open_engine
+from frontdesk.golden import require_golden
+from frontdesk.preprocessing.spec import Spec
+
+
+def open_network(folder: Path, manifest: dict[str, Any], engine: str) -> LabelBundle:
+    """Open v2 by an engine that gives the golden rows their probabilities."""
+    spec = Spec.from_json(parsed(folder, SPEC))
+    return LabelBundle(folder, manifest, spec, open_engine(folder, spec, engine))
+
+
+def open_classical(folder: Path, manifest: dict[str, Any], engine: str) -> LabelBundle:
+    """Open v1, which has one form only, and check its golden rows."""
+    from frontdesk.ticket.classical_model import ClassicalModel
+
+    spec = Spec.from_json(parsed(folder, SPEC))
+    model = ClassicalModel.load(folder, spec)
+    require_golden(folder, model, TOLERANCE)
+    return LabelBundle(folder, manifest, spec, model)
