@@ -73,11 +73,7 @@ def pretrained(name: str) -> Any:
 
 def described(encoder: Any) -> dict[str, Any]:
     """Return the encoder's configuration as plain values, without the place that it came from."""
-<<<<<<< HEAD
     content: dict[str, Any] = json.loads(encoder.config.to_json_string(use_diff=False))
-=======
-    content: dict[str, Any] = json.loads(cast(Any, encoder).config.to_json_string(use_diff=False))
->>>>>>> main
     content.pop("_name_or_path", None)
     return content
 
@@ -85,9 +81,4 @@ def described(encoder: Any) -> dict[str, Any]:
 def rebuilt(content: dict[str, Any]) -> Any:
     """Return an encoder of a configuration, its weights not yet loaded."""
     config: PretrainedConfig = AutoConfig.for_model(**content)
-<<<<<<< HEAD
     return AutoModel.from_config(config, attn_implementation="sdpa")  # type: ignore[no-untyped-call]
-=======
-    model: nn.Module = cast(Any, AutoModel).from_config(config, attn_implementation="sdpa")
-    return model
->>>>>>> main

@@ -120,12 +120,7 @@ def open_email_engine(folder: Path, spec: Spec, name: str = "auto", *, golden: b
         return engines[0]
     seconds = {engine.name: _seconds(engine, rows) for engine in engines}
     chosen = min(engines, key=lambda engine: seconds[engine.name])
-<<<<<<< HEAD
     event(_log, "engine_chosen", engine=chosen.name, seconds={name: round(value, 4) for name, value in seconds.items()})
-=======
-    timed: dict[str, Any] = {f"{name}_seconds": round(each, 4) for name, each in seconds.items()}
-    event(_log, "engine_chosen", engine=chosen.name, **timed)
->>>>>>> main
     return chosen
 
 
