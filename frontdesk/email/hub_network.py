@@ -9,7 +9,7 @@ Shapes: N rows, L tokens, D the encoder's width, C categorical fields, K labels.
 from __future__ import annotations
 
 import json
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F
