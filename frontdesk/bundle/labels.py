@@ -136,14 +136,18 @@ class LabelBundle(Bundle):
         """Answer ``rows`` records given as raw columns; an absent column is missing in every row."""
         if rows == 0:
             return []
-        projected = self.project(columns, rows)
+        projected = None if self._view is None else self.project(columns, rows)
+        if projected is None:  # the usual way costs nothing more
+            probabilities = self.model.probabilities(columns, rows)
+        else:
+            probabilities = {head: made.probabilities for head, made in projected.items()}
         texts = [columns[name] for name in self.spec.text if name in columns]
         has_text = [not self.spec.text or any(clean(text[row]) for text in texts) for row in range(rows)]
         answers = {
-            head: decide(projected[head].probabilities, has_text, tree, self.policy.heads[head])
+            head: decide(probabilities[head], has_text, tree, self.policy.heads[head])
             for head, tree in self.taxonomy.heads.items()
         }
-        if self._view is not None:
+        if projected is not None:
             answers = {
                 head: hold_back(answer, projected[head].lost, auto=self.policy.heads[head].auto)
                 for head, answer in answers.items()

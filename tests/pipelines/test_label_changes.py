@@ -17,6 +17,7 @@ from frontdesk.bundle import Bundle, verify_bundle
 from frontdesk.bundle.labels import LabelBundle
 from frontdesk.errors import BadTaxonomy, BundleError, UsageError
 from frontdesk.evaluation.evaluate import evaluate_rows, snapshot_rows
+from frontdesk.intent.jobs import IntentJobs
 from frontdesk.readiness import readiness
 from frontdesk.records import DEFAULT_TICKET_COLUMNS
 from frontdesk.simulation.tickets import simulate
@@ -307,3 +308,17 @@ def test_a_bundle_whose_labels_are_not_in_its_version_is_refused(desk: Desk) -> 
     content["history"]["changes"].append({"date": NEW, "head": "reply", "retire": {"label": "?"}})
     with pytest.raises(BundleError, match="changes"):
         lineage.from_json(content, bundle.taxonomy)
+
+
+def test_only_job_1_knows_where_the_label_file_was(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    parameters = TicketParameters.parse(["taxonomy=labels.yaml", "taxonomy_version=2024-02-01", "epochs=3"])
+    assert parameters.taxonomy == str(tmp_path / "labels.yaml")
+    later = TicketJobs().parameters(parameters.model_dump_json())
+    assert (later.taxonomy, later.taxonomy_version, later.epochs) == (None, None, 3)
+
+
+def test_intents_have_no_label_file(tmp_path: Path) -> None:
+    for ask in (IntentJobs().score, IntentJobs().evaluate):
+        with pytest.raises(UsageError, match="no label file"):
+            ask("bundle", "log.csv", None, tmp_path / "out.csv", taxonomy="labels.yaml")
