@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from frontdesk.cli.output import Columns, Json, Recipe, console, print_json
+from frontdesk.cli.output import Columns, Json, Recipe, Taxonomy, TaxonomyVersion, console, print_json
 from frontdesk.errors import UsageError
 from frontdesk.recipes import names, simulation
 
@@ -32,14 +32,18 @@ def readiness(
     recipe: str = Recipe,
     data: str = typer.Option(..., "--data", help="Table: .csv, .parquet or .jsonl; a path or s3:// address."),
     columns: str | None = Columns,
+    taxonomy: str | None = Taxonomy,
+    taxonomy_version: str | None = TaxonomyVersion,
     as_json: bool = Json,
 ) -> None:
     """Say, before any training, what a table is good for."""
+    from frontdesk.label_jobs import relabel_of
     from frontdesk.readiness import readiness as examine
     from frontdesk.records import load_columns
 
     check_recipe(recipe)
-    report = examine(recipe, data, load_columns(columns, recipe))
+    mapping = load_columns(columns, recipe)
+    report = examine(recipe, data, mapping, relabel_of(taxonomy, taxonomy_version, mapping))
     if as_json:
         print_json(report.to_json())
     else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from frontdesk.cli.output import Columns, Json, console, metrics_table, print_json
+from frontdesk.cli.output import Columns, Json, Taxonomy, TaxonomyVersion, console, metrics_table, print_json
 
 if TYPE_CHECKING:
     from frontdesk.jobs import Jobs
@@ -28,10 +28,14 @@ def evaluate(
     data: str = typer.Option(..., "--data", help="Table with labels."),
     out: Path = typer.Option(..., "--out", help="Folder of metrics.json and report.html."),
     columns: str | None = Columns,
+    taxonomy: str | None = Taxonomy,
+    taxonomy_version: str | None = TaxonomyVersion,
     as_json: bool = Json,
 ) -> None:
     """Evaluate a bundle on a table."""
-    metrics = _jobs_of(bundle).evaluate(bundle, data, columns, out)
+    metrics = _jobs_of(bundle).evaluate(
+        bundle, data, columns, out, taxonomy=taxonomy, taxonomy_version=taxonomy_version
+    )
     if as_json:
         print_json(metrics)
         return
@@ -44,10 +48,12 @@ def predict(
     source: str = typer.Option(..., "--in", help="Table of records; labels are not needed."),
     out: Path = typer.Option(..., "--out", help="A .csv, .parquet or .jsonl file."),
     columns: str | None = Columns,
+    taxonomy: str | None = Taxonomy,
+    taxonomy_version: str | None = TaxonomyVersion,
     as_json: bool = Json,
 ) -> None:
     """Predict every row of a table. Rows that cannot be read go to OUT's name + .refused.parquet."""
-    summary = _jobs_of(bundle).score(bundle, source, columns, out)
+    summary = _jobs_of(bundle).score(bundle, source, columns, out, taxonomy=taxonomy, taxonomy_version=taxonomy_version)
     if as_json:
         print_json(summary)
     else:
@@ -67,10 +73,20 @@ def serve(
     host: str = typer.Option("127.0.0.1", "--host", help="Device to listen on."),
     grpc_port: int | None = typer.Option(None, "--grpc-port", help="Serve gRPC too."),
     engine: str = typer.Option("auto", "--engine", help="Inference engine."),
+    taxonomy: str | None = Taxonomy,
+    taxonomy_version: str | None = TaxonomyVersion,
     as_json: bool = Json,
 ) -> None:
     """Serve bundles over KServe's protocols until a signal. Logs are JSON lines on standard error."""
     from frontdesk.serving.server import serve as start
 
     del as_json  # the logs are JSON already
-    start(bundles, host=host, port=port, grpc_port=grpc_port, engine=engine)
+    start(
+        bundles,
+        host=host,
+        port=port,
+        grpc_port=grpc_port,
+        engine=engine,
+        taxonomy=taxonomy,
+        taxonomy_version=taxonomy_version,
+    )

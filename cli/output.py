@@ -20,6 +20,9 @@ Json = typer.Option(False, "--json", help="Print the result as JSON.")
 Recipe = typer.Argument(..., help=f"One of {', '.join(names())}.")
 Columns = typer.Option(None, "--columns", help="Column mapping (YAML). Without it: the simulator's columns.")
 
+Taxonomy = typer.Option(None, "--taxonomy", help="Label file (YAML), a path or s3://: its labels are used.")
+TaxonomyVersion = typer.Option(None, "--taxonomy-version", help="The labels of this day (ISO). Without it: the newest.")
+
 
 def console() -> Console:
     """Return a console on standard output."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ FUTURE_FAIL = 0.5
 COLLAPSE_WARN = 0.99
 MISSING_WARN = 0.5
 DUPLICATES_WARN = 0.1
+_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,35 @@ def labels(counts: dict[str, np.ndarray]) -> list[Check]:
             words = f"{head}: one label stands in {top:.1%} of the training rows"
         checks.append(Check(f"labels.{head}", status, round(top, 6), words))
     return checks
+
+
+def label_versions(mapped: Mapping[str, Mapping[str, Any]]) -> list[Check]:
+    """Check what a label file made of the rows' labels, per head; see `frontdesk.taxonomy.RowMapper.summary`.
+
+    Warned of: labels that no version knows, rows whose label a person must choose, valid labels without a row.
+    """
+    checks = []
+    for head, found in mapped.items():
+        rows, unknown, empty = found["reasons"], found["unknown"], found["without_examples"]
+        masked = {reason: rows[reason] for reason in ("ask", "retired", "not_yet", "unknown") if rows.get(reason)}
+        changed = sum(rows.get(reason, 0) for reason in ("renamed", "merged", "split"))
+        words = [f"{head}: {changed:,} rows have another label than they were written with"]
+        if masked:
+            reasons = ", ".join(f"{reason.replace('_', ' ')} {count:,}" for reason, count in masked.items())
+            words.append(f"{sum(masked.values()):,} have none any more ({reasons})")
+        if unknown:
+            words.append(f"no version knows {_named(unknown)}")
+        if empty:
+            words.append(f"no row has {_named(empty)}")
+        status: Status = "warn" if unknown or empty or rows.get("ask") else "pass"
+        value = {"changed": changed, "masked": sum(masked.values()), "unknown": len(unknown), "empty": len(empty)}
+        checks.append(Check(f"label_versions.{head}", status, value, "; ".join(words)))
+    return checks
+
+
+def _named(labels: Collection[str]) -> str:
+    more = len(labels) - _NAMED
+    return ", ".join([*sorted(labels)[:_NAMED], *([f"and {more:,} more"] if more > 0 else [])])
 
 
 def test_labels(head: str, labelled: int, unseen: int) -> Check:

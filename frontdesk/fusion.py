@@ -32,7 +32,7 @@ from frontdesk.preprocessing.spec import CREATED_AT, Spec
 from frontdesk.progress import report
 from frontdesk.records import TicketColumns
 from frontdesk.storage import MANIFEST, Store
-from frontdesk.taxonomy import Taxonomy
+from frontdesk.taxonomy import Lineage, Taxonomy
 from frontdesk.ticket.recipe import NAME, TicketParameters
 
 EQUAL = 1e-5
@@ -55,7 +55,7 @@ def fuse(
     """Build the bundles of both models.
 
     Args:
-        store: holds the snapshot.
+        store: holds the snapshot, whose manifest tells the label file.
         network: finished folder of v2's training.
         classical: finished folder of v1's training.
         tensors: the training's tensors; its ``spec.json`` is the spec of both.
@@ -72,9 +72,10 @@ def fuse(
     """
     spec = Spec.from_json(orjson.loads((tensors / "spec.json").read_bytes()))
     report("fuse", 0, 4, "graph")
-    bundle = fuse_network(network, spec, snapshot_id, work / "bundle")
+    lineage = Lineage.of(store.manifest("snapshots", snapshot_id) or {})
+    bundle = fuse_network(network, spec, snapshot_id, work / "bundle", lineage)
     report("fuse", 2, 4, "v1")
-    bundle_v1 = fuse_classical(classical, spec, snapshot_id, work / "bundle-v1")
+    bundle_v1 = fuse_classical(classical, spec, snapshot_id, work / "bundle-v1", lineage)
     report("fuse", 3, 4, "golden rows")
     if spark:
         prove_in_spark(bundle)
@@ -82,21 +83,22 @@ def fuse(
     return bundle, bundle_v1
 
 
-def fuse_network(network: Path, spec: Spec, snapshot_id: str, target: Path) -> Path:
+def fuse_network(network: Path, spec: Spec, snapshot_id: str, target: Path, lineage: Lineage = Lineage()) -> Path:  # noqa: B008 - frozen
     """Build v2's bundle at ``target`` and prove every engine of `ORDER` against torch."""
     from frontdesk.engines.eager import EagerEngine
     from frontdesk.ticket.graph import build_graph
 
     graph = build_graph(read_weights(network), read_config(network, spec), spec)
     files: dict[str, Path | bytes] = {"model.onnx": graph, WEIGHTS: network / WEIGHTS, CONFIG: network / CONFIG}
-    draft = draft_bundle(network, spec, snapshot_id, target, NAME, "ticket-network", files, EagerEngine(network, spec))
+    reference = EagerEngine(network, spec)
+    draft = draft_bundle(network, spec, snapshot_id, target, NAME, "ticket-network", files, reference, lineage)
     golden = read_golden(draft)
     for name in ORDER:
         prove(ENGINES[name](draft, spec), golden, f"engine {name}")
     return publish(draft, target)
 
 
-def fuse_classical(classical: Path, spec: Spec, snapshot_id: str, target: Path) -> Path:
+def fuse_classical(classical: Path, spec: Spec, snapshot_id: str, target: Path, lineage: Lineage = Lineage()) -> Path:  # noqa: B008 - frozen
     """Build v1's bundle at ``target`` and prove that what a bundle loads is what was trained."""
     from frontdesk.ticket.classical_model import ClassicalModel
 
@@ -104,7 +106,7 @@ def fuse_classical(classical: Path, spec: Spec, snapshot_id: str, target: Path) 
         path.name: path for path in sorted(classical.iterdir()) if path.name not in (MANIFEST, _VALIDATION)
     }
     model = ClassicalModel.load(classical, spec)
-    draft = draft_bundle(classical, spec, snapshot_id, target, NAME, "ticket-classical", files, model)
+    draft = draft_bundle(classical, spec, snapshot_id, target, NAME, "ticket-classical", files, model, lineage)
     prove(ClassicalModel.load(draft, spec), read_golden(draft), "v1")
     return publish(draft, target)
 
@@ -118,6 +120,7 @@ def draft_bundle(
     kind: str,
     files: Mapping[str, Path | bytes],
     reference: Model,
+    lineage: Lineage,
 ) -> Path:
     """Write an unproven bundle beside the target; the reference gives the golden probabilities."""
     inputs, rows = golden_inputs(spec)
@@ -133,7 +136,7 @@ def draft_bundle(
         files=files,
         spec=spec.to_json(),
         policy=policy.to_json(),
-        taxonomy=taxonomy.to_json(),
+        taxonomy=taxonomy.to_json() | lineage.to_json(),
         metrics=metrics,
         golden=golden,
         card=model_card(

@@ -185,16 +185,35 @@ class Jobs(ABC):
         """Do the work of `gate` with a folder for temporary files."""
 
     @abstractmethod
-    def evaluate(self, bundle: str, data: str, columns: str | None, out: Path) -> dict[str, Any]:
+    def evaluate(
+        self,
+        bundle: str,
+        data: str,
+        columns: str | None,
+        out: Path,
+        *,
+        taxonomy: str | None = None,
+        taxonomy_version: str | None = None,
+    ) -> dict[str, Any]:
         """Evaluate a bundle on a table with labels; return the content of ``metrics.json``.
 
         Args:
             columns: file of the mapping; None takes the one that the bundle was trained through.
             out: folder that gets ``metrics.json`` and ``report.html``.
+            taxonomy, taxonomy_version: whose labels the bundle answers in; see `frontdesk.bundle.Bundle.load`.
         """
 
     @abstractmethod
-    def score(self, bundle: str, source: str, columns: str | None, out: Path) -> dict[str, Any]:
+    def score(
+        self,
+        bundle: str,
+        source: str,
+        columns: str | None,
+        out: Path,
+        *,
+        taxonomy: str | None = None,
+        taxonomy_version: str | None = None,
+    ) -> dict[str, Any]:
         """Answer every row of a table; return counts. See `frontdesk.scoring.score_table`."""
 
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from frontdesk.errors import BadColumns, BundleError, UnreadableFile
+from frontdesk.errors import BadColumns, BundleError, UnreadableFile, UsageError
 from frontdesk.jobs import Jobs
 from frontdesk.records import Columns, default_columns, load_columns, parse_columns
 from frontdesk.storage import Store
+from frontdesk.taxonomy import Lineage, RowMapper, load_taxonomy, require_fit
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,15 +24,26 @@ if TYPE_CHECKING:
 class LabelJobs(Jobs):
     """The jobs of a recipe whose answers are labels."""
 
+    def parameters(self, text: str) -> Any:
+        """Read the parameters of a run from JSON, without the label file: job 1 alone reads it.
+
+        What it said then stands in the snapshot, and nothing that later jobs make depends on where the file was.
+        """
+        values = orjson.loads(text)
+        return self.parameters_type.of({name: values[name] for name in values if not name.startswith("taxonomy")})
+
     def prepare(self, parameters: Any) -> tuple[Prepare | None, dict[str, Any] | None]:
-        """Return what is done to rows before they are stored, and what its result depends on; nothing by default."""
+        """Return what is done to rows before they are stored, and what its result depends on; nothing by default.
+
+        Labels are brought to one version after it, whatever it is.
+        """
         return None, None
 
     def etl(self, *, data: str, test: str, columns: str, parameters: str, store: str) -> dict[str, Any]:
         """Job 1: tables -> snapshot. Returns its manifest."""
         from frontdesk.snapshots import take_snapshot
 
-        chosen = self.parameters(parameters)
+        chosen: Any = self.parameters_type.of(orjson.loads(parameters))
         mapping = parse_columns(orjson.loads(columns), recipe=self.name) if columns else default_columns(self.name)
         prepare, key = self.prepare(chosen)
         return take_snapshot(
@@ -43,16 +55,21 @@ class LabelJobs(Jobs):
             parameters=chosen,
             prepare=prepare,
             prepare_key=key,
+            relabel=relabel_of(chosen.taxonomy, chosen.taxonomy_version, mapping),
         )
 
     def compare(self, store: Store, fused: str, champion: str | None, work: Path) -> dict[str, Any]:
-        """Compare a candidate with the champion per head and slice; see `frontdesk.evaluation.gate`."""
+        """Compare a candidate with the champion per head and slice; see `frontdesk.evaluation.gate`.
+
+        Where the candidate was trained with a label file, the champion answers in the candidate's version of it.
+        """
         from frontdesk.bundle.labels import LabelBundle
         from frontdesk.evaluation import METRICS, PREDICTIONS
         from frontdesk.evaluation.evaluate import evaluate_rows, snapshot_rows
         from frontdesk.evaluation.gate import gate
 
         candidate = orjson.loads(store.read_bytes("fused", fused, METRICS))
+        lineage = Lineage.of(store.manifest("snapshots", candidate["data"]["snapshot"]) or {})
         measured, reasons = None, []
         ours, theirs = work / PREDICTIONS, work / "champion"
         ours.write_bytes(store.read_bytes("fused", fused, PREDICTIONS))
@@ -62,39 +79,81 @@ class LabelJobs(Jobs):
             except (BundleError, UnreadableFile) as error:  # a release that cannot load it cannot serve it either
                 reasons = [f"The champion cannot be loaded, so nothing was compared with it: {error.message}."]
             else:
+                if lineage.history is not None:
+                    opened = opened.in_version(lineage.history, lineage.trained)
                 rows = snapshot_rows(store, candidate["data"]["snapshot"])
                 measured = evaluate_rows(opened, rows, theirs, with_report=False)
         verdict = gate(candidate, ours, measured, theirs / PREDICTIONS if measured else None)
         return {"decision": verdict.decision, "reasons": reasons + verdict.reasons}
 
-    def evaluate(self, bundle: str, data: str, columns: str | None, out: Path) -> dict[str, Any]:
-        """Evaluate a bundle on a table with labels."""
+    def evaluate(
+        self,
+        bundle: str,
+        data: str,
+        columns: str | None,
+        out: Path,
+        *,
+        taxonomy: str | None = None,
+        taxonomy_version: str | None = None,
+    ) -> dict[str, Any]:
+        """Evaluate a bundle on a table with labels of any age."""
         from frontdesk.bundle.labels import LabelBundle
-        from frontdesk.evaluation.evaluate import TestRows, evaluate_rows
+        from frontdesk.evaluation.evaluate import TestRows, evaluate_rows, relabelled
         from frontdesk.tables import read_batches
 
-        model = LabelBundle.load(bundle)
+        model = LabelBundle.load(bundle, taxonomy=taxonomy, taxonomy_version=taxonomy_version)
         mapping = columns_of(model, columns)
         if not mapping.heads:
             raise BadColumns("the mapping names no label column", where=columns or "spec.json")
 
         def read() -> Iterator[pa.RecordBatch]:
-            return (model.prepared(batch.rows) for batch in read_batches(data, mapping))
+            again = model.relabel()
+            batches = (model.prepared(batch.rows) for batch in read_batches(data, mapping))
+            return map(again, batches) if again else batches
 
-        rows, refused = 0, 0
+        rows, refused, relabel = 0, 0, model.relabel()
         for batch in read_batches(data, mapping):
             rows += batch.rows.num_rows
             refused += len(batch.refused)
+            if relabel is not None:
+                relabel(batch.rows)
         counts = {"train": model.spec.documents, "test": rows, "refused": refused}
-        return evaluate_rows(model, TestRows(read=read, rows=counts), out)
+        facts = {} if relabel is None else {"taxonomy": relabelled(relabel.to_json(mapping.heads))}
+        return evaluate_rows(model, TestRows(read=read, rows=counts, data=facts), out)
 
-    def score(self, bundle: str, source: str, columns: str | None, out: Path) -> dict[str, Any]:
+    def score(
+        self,
+        bundle: str,
+        source: str,
+        columns: str | None,
+        out: Path,
+        *,
+        taxonomy: str | None = None,
+        taxonomy_version: str | None = None,
+    ) -> dict[str, Any]:
         """Predict every row of a table."""
         from frontdesk.bundle.labels import LabelBundle
         from frontdesk.scoring import score_table
 
-        model = LabelBundle.load(bundle)
+        model = LabelBundle.load(bundle, taxonomy=taxonomy, taxonomy_version=taxonomy_version)
         return score_table(model, source, columns_of(model, columns), out)
+
+
+def relabel_of(taxonomy: str | None, version: str | None, columns: Columns) -> RowMapper | None:
+    """Return what brings the labels of a table's rows to a version of a label file; None without a file.
+
+    Raises:
+        UsageError: a version without a file, or one that is no day.
+        BadTaxonomy: the file contradicts itself, or is about other labels.
+    """
+    if taxonomy is None:
+        if version is not None:
+            raise UsageError("a version of no label file", where=version, remedy="Name the label file too")
+        return None
+    history = load_taxonomy(taxonomy)
+    separators = {head: columns.separator if head in columns.trees else None for head in columns.heads}
+    require_fit(history, separators, taxonomy.rpartition("/")[2])
+    return RowMapper(history, version)
 
 
 def columns_of(bundle: LabelBundle, path: str | None) -> Columns:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, Self
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from frontdesk.errors import UsageError
+
+
+def _address(value: str) -> str:
+    """Make a path absolute: the steps of a run may stand in other folders."""
+    return value if "://" in value else str(Path(value).absolute())
 
 
 class RunParameters(BaseModel):
@@ -43,3 +49,12 @@ class RunParameters(BaseModel):
             words = "there is no such parameter" if first["type"] == "extra_forbidden" else first["msg"]
             known = ", ".join(field.alias or name for name, field in cls.model_fields.items())
             raise UsageError(f"parameter {key}: {words}", remedy=f"Known parameters: {known}") from error
+
+
+class LabelParameters(RunParameters):
+    """What the runs of recipes that answer with labels have."""
+
+    taxonomy: Annotated[str, AfterValidator(_address)] | None = None
+    """Label file, a path or ``s3://``: the labels of rows of every age are brought to one of its versions."""
+    taxonomy_version: str | None = None
+    """The version in force on this day (ISO); the newest without it."""

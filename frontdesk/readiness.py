@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +23,7 @@ from frontdesk.records import Columns
 from frontdesk.sample import Sample
 from frontdesk.splits import NO_TIME
 from frontdesk.tables import read_batches
+from frontdesk.taxonomy import RowMapper
 from frontdesk.text.cleaning import clean_fields
 from frontdesk.text.language import languages
 
@@ -107,8 +108,14 @@ class Readiness:
         return Group(*_render(self))
 
 
-def readiness(recipe: str, data: str, columns: Columns) -> Readiness:
+def readiness(recipe: str, data: str, columns: Columns, relabel: RowMapper | None = None) -> Readiness:
     """Read a table once and report on it, in bounded memory.
+
+    Args:
+        recipe: what the table is for.
+        data: path or address of the table.
+        columns: what its columns mean.
+        relabel: brings the labels of its rows to one version, as a run with a label file would.
 
     Raises:
         DataError: the table cannot be read, or the mapping names no label.
@@ -118,6 +125,8 @@ def readiness(recipe: str, data: str, columns: Columns) -> Readiness:
         raise BadColumns("the mapping names no label", remedy=f"Name one of {', '.join(columns.known_heads)}")
     census, sample, reasons = Census(columns), Sample(SAMPLE_ROWS), Counter[str]()
     for batch in read_batches(data, columns):
+        if relabel is not None:
+            batch = replace(batch, rows=relabel(batch.rows))
         census.add(batch)
         sample.add(batch.rows)
         reasons.update(f"{one.field}: {one.reason}" if one.field else one.reason for one in batch.refused)
@@ -127,6 +136,8 @@ def readiness(recipe: str, data: str, columns: Columns) -> Readiness:
     heads = {head: _head(head, census, table, texts, columns) for head in columns.heads}
     found = [] if table is None else suspects(table, texts, columns)
     done = _checks(census, dict(reasons), columns)
+    if relabel is not None:
+        done += checks.label_versions(relabel.to_json(columns.heads)["heads"])
     verdict, words = _verdict(census, heads, found, done)
     progress.report("readiness", 100, 100)
     return Readiness(

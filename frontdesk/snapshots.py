@@ -30,6 +30,7 @@ from frontdesk.records import Columns
 from frontdesk.splits import SplitParameters
 from frontdesk.storage import MANIFEST, Store, canonical_json, describe, reading, work_key
 from frontdesk.tables import ROW, Refusal, read_batches, schema_of
+from frontdesk.taxonomy import RowMapper
 
 Prepare = Callable[[pa.RecordBatch], pa.RecordBatch]
 """Changes the values of rows as they are read; their number, order and schema stay."""
@@ -59,11 +60,12 @@ def take_snapshot(
     test: str | None = None,
     prepare: Prepare | None = None,
     prepare_key: Mapping[str, Any] | None = None,
+    relabel: RowMapper | None = None,
 ) -> dict[str, Any]:
     """Read the tables, check them, split them, and publish the snapshot.
 
-    The snapshot's id follows from the bytes of the tables, the mapping and the parameters of the split, so that taking
-    it again finds the finished one.
+    The snapshot's id follows from the bytes of the tables, the mapping, the label file and the parameters of the split,
+    so that taking it again finds the finished one.
 
     Args:
         store: where it is published, under ``snapshots/<id>``.
@@ -74,6 +76,8 @@ def take_snapshot(
         test: a second table that is the test set; then all of ``data`` is for training.
         prepare: applied to rows before anything of them is counted or stored, on the scratch disk either.
         prepare_key: plain values that its result depends on beside the library's source; part of the snapshot's id.
+        relabel: brings the labels of rows of every age to one version, after ``prepare``; the manifest then holds under
+            ``taxonomy`` the label file and what became of the rows.
 
     Returns:
         The manifest.
@@ -93,7 +97,10 @@ def take_snapshot(
     mapping = columns.model_dump(mode="json")
     split = {"split": parameters.split, "test_share": parameters.test_share, "seed": parameters.seed}
     prepared = None if prepare is None else dict(prepare_key or {})
-    snapshot_id = work_key("etl", recipe=recipe, sources=digests, columns=mapping, split=split, prepare=prepared)
+    labels = None if relabel is None else relabel.key
+    snapshot_id = work_key(
+        "etl", recipe=recipe, sources=digests, columns=mapping, split=split, prepare=prepared, taxonomy=labels
+    )
     if finished := store.manifest(KIND, snapshot_id):
         return finished
     with store.writing(KIND, snapshot_id) as folder:
@@ -104,7 +111,7 @@ def take_snapshot(
             "columns": mapping,
             "prepare": prepared,
             "sources": {role: {"name": _name(uri), "sha256": digests[role]} for role, uri in sources.items()},
-            **_Taking(folder, columns, parameters, prepare).take(data, test),
+            **_Taking(folder, columns, parameters, prepare, relabel).take(data, test),
         }
         manifest["files"] = describe(folder)
         (folder / MANIFEST).write_bytes(canonical_json(manifest))
@@ -163,9 +170,17 @@ def source_digest(uri: str) -> str:
 class _Taking:
     """One run of the job inside its scratch folder."""
 
-    def __init__(self, folder: Path, columns: Columns, parameters: SplitParameters, prepare: Prepare | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        columns: Columns,
+        parameters: SplitParameters,
+        prepare: Prepare | None,
+        relabel: RowMapper | None,
+    ) -> None:
         self.folder = folder
-        self.prepare = prepare
+        self.changes = [change for change in (prepare, relabel) if change is not None]
+        self.relabel = relabel
         self.columns = columns
         self.parameters = parameters
         self.schema = schema_of(columns)
@@ -196,14 +211,15 @@ class _Taking:
             "labels": {head: self._label_counts(head, kept) for head in self.columns.heads},
             "duplicates": census.duplicates,
             "unseen_test_labels": unseen,
+            "taxonomy": None if self.relabel is None else self.relabel.to_json(self.columns.heads),
             "checks": [check.to_json() for check in found],
         }
 
     def _copy(self, uri: str, parts: Parts, refused: Parts, begin: float, end: float) -> None:
         """Stream a table's good rows into ``parts`` and its refused rows aside."""
         for batch in read_batches(uri, self.columns):
-            if self.prepare is not None:
-                batch = replace(batch, rows=_prepared(batch.rows, self.prepare))
+            for change in self.changes:
+                batch = replace(batch, rows=_prepared(batch.rows, change))
             self.census.add(batch)
             parts.add(batch.rows)
             self._refuse(batch.refused, refused)
@@ -288,6 +304,8 @@ class _Taking:
             checks.duplicates(census.duplicates, census.rows, has_text=bool(self.columns.text)),
             *checks.labels({head: census.counts(head, train) for head in self.columns.heads}),
         ]
+        if self.relabel is not None:
+            found += checks.label_versions(self.relabel.to_json(self.columns.heads)["heads"])
         if self.columns.text:
             found.append(checks.empty_texts(census.empty_texts, census.rows))
         for head in self.columns.heads:

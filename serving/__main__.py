@@ -18,11 +18,13 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--grpc-port", type=int, help="serve gRPC too")
     parser.add_argument("--engine", default="auto")
+    parser.add_argument("--taxonomy", help="label file whose labels are answered in; a path or s3://")
+    parser.add_argument("--taxonomy-version", help="the labels of this day; without it the newest")
     options = parser.parse_args()
     from frontdesk.serving.server import serve
 
     try:
-        serve(options.bundles, host=options.host, port=options.port, grpc_port=options.grpc_port, engine=options.engine)
+        serve(**vars(options))
     except FrontdeskError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code

@@ -97,6 +97,7 @@ class BundleModel(Model):  # type: ignore[misc]
             "model_ready",
             model=self.name,
             model_id=bundle.model_id,
+            label_version=bundle.label_version,
             seconds=round(time.perf_counter() - began, 2),
             row_milliseconds=round(row * 1e3, 3),
             inline=self._inline,

@@ -39,6 +39,8 @@ def serve(
     port: int = 8080,
     grpc_port: int | None = None,
     engine: str = "auto",
+    taxonomy: str | None = None,
+    taxonomy_version: str | None = None,
     limits: Limits = Limits(),  # noqa: B008 - frozen
 ) -> None:
     """Serve bundles until SIGTERM or SIGINT; requests in flight are finished first.
@@ -51,16 +53,18 @@ def serve(
         port: of HTTP; 0 takes a free one, which the log tells.
         grpc_port: of gRPC; None means no gRPC.
         engine: see `frontdesk.engines.open_engine`.
+        taxonomy, taxonomy_version: whose labels the bundles answer in; see `frontdesk.bundle.Bundle.load`.
         limits: see `Limits`.
 
     Raises:
         UsageError: no bundle, one bundle twice, or a port that is taken.
         BundleError, StorageError: a bundle cannot be served.
+        BadTaxonomy: the label file does not fit a bundle that answers with labels.
     """
     configure_logs(settings().log_level)
+    load = functools.partial(Bundle.load, engine=engine, taxonomy=taxonomy, taxonomy_version=taxonomy_version)
     models = [
-        BundleModel(name, functools.partial(Bundle.load, location, engine=engine), limits)
-        for name, location in served_names(bundles).items()
+        BundleModel(name, functools.partial(load, location), limits) for name, location in served_names(bundles).items()
     ]
     run(models, host=host, port=port, grpc_port=grpc_port, limits=limits)
 

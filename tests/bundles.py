@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from frontdesk.records import DEFAULT_TICKET_COLUMNS
 from frontdesk.storage import Store
 from frontdesk.ticket.recipe import TicketParameters
 
@@ -23,23 +22,29 @@ class TicketBundles:
 
 def build_ticket_bundles(folder: Path, *, rows: int, **parameters: Any) -> TicketBundles:
     """Train on simulated tickets: snapshot, Spark, transfer, training, fusion; no evaluation."""
+    from frontdesk.simulation.tickets import simulate, write
+
+    data = folder / "tickets.parquet"
+    write(simulate(rows, seed=7), data)
+    return train_ticket_bundles(folder, data, **parameters)[0]
+
+
+def train_ticket_bundles(folder: Path, data: Path, **parameters: Any) -> tuple[TicketBundles, str]:
+    """Train on a table of tickets; return the bundles and the id of the snapshot in the folder's ``store``."""
     import orjson
 
     from frontdesk.fusion import fuse
     from frontdesk.preprocessing.spark import preprocess
     from frontdesk.preprocessing.spec import Spec
-    from frontdesk.simulation.tickets import simulate, write
-    from frontdesk.snapshots import take_snapshot
     from frontdesk.tensors import transfer
     from frontdesk.ticket.classical import train_classical
+    from frontdesk.ticket.jobs import TicketJobs
     from frontdesk.training import train
 
-    store, chosen = Store(str(folder / "store")), TicketParameters(split="random", **parameters)
-    data = folder / "tickets.parquet"
-    write(simulate(rows, seed=7), data)
-    snapshot = take_snapshot(store, recipe="ticket", data=str(data), columns=DEFAULT_TICKET_COLUMNS, parameters=chosen)[
-        "id"
-    ]
+    store, jobs = Store(str(folder / "store")), TicketJobs()
+    asked = TicketParameters(split="random", **parameters).model_dump_json()
+    snapshot = jobs.etl(data=str(data), test="", columns="", parameters=asked, store=store.root)["id"]
+    chosen = jobs.parameters(asked)
     tensors = transfer(store, preprocess(store, snapshot, chosen)["id"], folder / "node")
     spec = Spec.from_json(orjson.loads((tensors / "spec.json").read_bytes()))
     network, classical = fuse(
@@ -51,7 +56,7 @@ def build_ticket_bundles(folder: Path, *, rows: int, **parameters: Any) -> Ticke
         parameters=chosen,
         work=folder,
     )
-    return TicketBundles(network, classical)
+    return TicketBundles(network, classical), snapshot
 
 
 @pytest.fixture(scope="session")

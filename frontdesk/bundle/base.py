@@ -50,6 +50,7 @@ class Bundle(ABC):
         manifest, metrics: plain values.
         inputs: ``{field: kind}`` that an instance may have.
         outputs: ``{name: Output}`` of an answer as columns.
+        label_version: name of the version of a label file that answers are in, where there is one.
     """
 
     inputs: dict[str, InputKind]
@@ -57,6 +58,7 @@ class Bundle(ABC):
     partial = False
     """Whether the good instances of a V1 request are answered beside the errors of the bad ones, unless the caller asks
     for all or nothing (``"parameters": {"on_error": "refuse"}``)."""
+    label_version: str | None = None
 
     def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
         """Take over what every bundle has; see `load`."""
@@ -66,26 +68,39 @@ class Bundle(ABC):
         self.metrics = parsed(folder, METRICS)
 
     @staticmethod
-    def load(location: str | Path, *, engine: str = "auto") -> Bundle:
+    def load(
+        location: str | Path, *, engine: str = "auto", taxonomy: str | None = None, taxonomy_version: str | None = None
+    ) -> Bundle:
         """Verify and open a bundle.
 
         Args:
             location: a local folder or ``s3://bucket/prefix``.
             engine: ``auto`` or an engine's name; see `frontdesk.engines.open_engine`.
+            taxonomy: a label file, whose labels the bundle then answers in; without it, its own.
+            taxonomy_version: a day, in whose labels it answers; without it the newest of ``taxonomy``, or with neither
+                those that it was trained with. Bundles that answer with anything but labels heed neither.
 
         Raises:
             BundleError: a file is missing, altered, unlisted or unreadable, or the golden rows differ.
             UnreadableFile, StorageError: the ``s3://`` address does not answer.
+            BadTaxonomy, UsageError: the label file does not fit the bundle, or there is none.
         """
         folder = local_copy(location)
         manifest = verify_bundle(folder)
         module, _, function = KINDS[manifest["model_kind"]].opener.partition(":")
         try:
             opener = getattr(importlib.import_module(module), function)
-            return cast(Bundle, opener(folder, manifest, engine))
+            bundle = cast(Bundle, opener(folder, manifest, engine))
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, OSError) as error:
             words = f"the bundle is complete but cannot be understood ({type(error).__name__})"
             raise BundleError(words, where=str(location), remedy="Use the release that made it") from error
+        if taxonomy is None and taxonomy_version is None:
+            return bundle
+        return bundle.in_labels_of(taxonomy, taxonomy_version)
+
+    def in_labels_of(self, taxonomy: str | None, version: str | None) -> Bundle:
+        """Return this bundle answering in a version of a label file; see `load`. Here: as it is."""
+        return self
 
     @abstractmethod
     def predict(self, instances: Any) -> Sequence[BaseModel]:

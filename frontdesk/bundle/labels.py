@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,22 @@ from pydantic import TypeAdapter
 from frontdesk.bundle.base import Bundle, InputKind, InstanceError, Output
 from frontdesk.bundle.folder import POLICY, TAXONOMY, parsed
 from frontdesk.decisions import Policy, decide
-from frontdesk.errors import BundleError
+from frontdesk.errors import BundleError, UsageError
 from frontdesk.golden import Model
 from frontdesk.preprocessing.spec import CREATED_AT, Spec
 from frontdesk.records import LabelPrediction, Prediction
 from frontdesk.requests import validate
-from frontdesk.taxonomy import Taxonomy
+from frontdesk.taxonomy import (
+    History,
+    Lineage,
+    Projected,
+    RowMapper,
+    Taxonomy,
+    TaxonomyView,
+    hold_back,
+    load_taxonomy,
+    require_fit,
+)
 from frontdesk.text.cleaning import clean
 
 _REMEDY = "Copy the bundle again from where it was made"
@@ -30,31 +42,73 @@ class LabelBundle(Bundle):
     """A loaded model of labels.
 
     Attributes:
-        spec, policy, taxonomy: parsed parts.
-        model: gives probabilities: an engine, or the classical model.
+        spec, policy, taxonomy: parsed parts; the labels are those that answers are in.
+        model: gives probabilities of the labels that it was trained with: an engine, or the classical model.
+        lineage: how those stand in time.
+        history: the label file that answers are by; None where there is none.
     """
 
     def __init__(self, folder: Path, manifest: dict[str, Any], spec: Spec, model: Model) -> None:
         super().__init__(folder, manifest)
         self.spec = spec
         self.model = model
-        self.taxonomy = Taxonomy.from_json(parsed(folder, TAXONOMY))
+        labels = parsed(folder, TAXONOMY)
+        self.taxonomy = Taxonomy.from_json(labels)
+        self.lineage = Lineage.from_json(labels, self.taxonomy)
+        self.history: History | None = self.lineage.history
+        self.label_version = None if self.history is None else self.lineage.trained
+        self._view: TaxonomyView | None = None
         self.policy = Policy.from_json(parsed(folder, POLICY))
         if self.taxonomy != Taxonomy.of(self.spec):
             raise BundleError("the labels are not those of spec.json", where=TAXONOMY, remedy=_REMEDY)
         if self.policy.heads.keys() != self.taxonomy.heads.keys():
             raise BundleError("the heads are not those of taxonomy.json", where=POLICY, remedy=_REMEDY)
+        self._trained_spec, self._trained_taxonomy = self.spec, self.taxonomy
         self.inputs = {name: _kind(name, spec) for name in spec.fields}
         self.outputs = {name: output for head in spec.labels for name, output in _outputs(head).items()}
 
     @staticmethod
-    def load(location: str | Path, *, engine: str = "auto") -> LabelBundle:
+    def load(
+        location: str | Path, *, engine: str = "auto", taxonomy: str | None = None, taxonomy_version: str | None = None
+    ) -> LabelBundle:
         """Open a bundle that answers with labels; see `Bundle.load`. Raises `BundleError` for one of another form."""
-        bundle = Bundle.load(location, engine=engine)
+        bundle = Bundle.load(location, engine=engine, taxonomy=taxonomy, taxonomy_version=taxonomy_version)
         if not isinstance(bundle, LabelBundle):
             words = f"a bundle of {bundle.manifest['model_kind']} does not answer with labels"
             raise BundleError(words, where=str(location), remedy="Name a bundle of another recipe")
         return bundle
+
+    def in_labels_of(self, taxonomy: str | None, version: str | None) -> LabelBundle:
+        """Return this bundle answering in a version of a label file; see `Bundle.load`."""
+        history = self.lineage.history if taxonomy is None else load_taxonomy(taxonomy)
+        if history is None:
+            words = "the bundle was trained without a label file, so its labels have no versions"
+            raise UsageError(words, where=self.model_id, remedy="Name a label file too")
+        separators = {head: tree.separator for head, tree in self._trained_taxonomy.heads.items()}
+        require_fit(history, separators, self.model_id if taxonomy is None else taxonomy.rpartition("/")[2])
+        return self.in_version(history, version)
+
+    def in_version(self, history: History, version: str | None = None) -> LabelBundle:
+        """Return this bundle answering in a version of a label file, the newest for None. Heads it lacks stay.
+
+        Raises:
+            UsageError: a head has no label in that version.
+        """
+        view = self.lineage.view(self._trained_taxonomy, history, version)
+        made = copy.copy(self)
+        made.history, made.label_version = history, view.version
+        made._view = None if view.same else view
+        made.taxonomy = view.taxonomy
+        made.spec = replace(
+            self._trained_spec,
+            labels={head: tree.labels for head, tree in view.taxonomy.heads.items()},
+            label_counts=view.counts(self._trained_spec.label_counts),
+        )
+        return made
+
+    def relabel(self) -> RowMapper | None:
+        """Return what brings the labels of rows of every age to the version of the answers; None: they stay."""
+        return None if self.history is None else RowMapper(self.history, self.label_version)
 
     def example(self) -> dict[str, Any]:
         """Return a record of typical length: fifty words of the vocabulary in every text."""
@@ -70,7 +124,14 @@ class LabelBundle(Bundle):
 
     def probabilities(self, columns: Mapping[str, Sequence[Any]], rows: int) -> dict[str, np.ndarray]:
         """Return calibrated probabilities ``{head: float32 [rows, K]}`` of raw columns, K as in spec.labels."""
-        return self.model.probabilities(columns, rows)
+        return {head: made.probabilities for head, made in self.project(columns, rows).items()}
+
+    def project(self, columns: Mapping[str, Sequence[Any]], rows: int) -> dict[str, Projected]:
+        """Return `probabilities` with the share of each row that lay on labels without a successor."""
+        trained = self.model.probabilities(columns, rows)
+        if self._view is None:
+            return {head: Projected(values, np.zeros(rows, np.float32)) for head, values in trained.items()}
+        return self._view.apply(trained, columns)
 
     def predict(self, instances: Any) -> list[Prediction]:
         """Answer request instances. Raises `InvalidRequest` that names the instance and the field."""
@@ -80,13 +141,22 @@ class LabelBundle(Bundle):
         """Answer ``rows`` records given as raw columns; an absent column is missing in every row."""
         if rows == 0:
             return []
-        probabilities = self.probabilities(columns, rows)
+        projected = None if self._view is None else self.project(columns, rows)
+        if projected is None:  # the usual way costs nothing more
+            probabilities = self.model.probabilities(columns, rows)
+        else:
+            probabilities = {head: made.probabilities for head, made in projected.items()}
         texts = [columns[name] for name in self.spec.text if name in columns]
         has_text = [not self.spec.text or any(clean(text[row]) for text in texts) for row in range(rows)]
         answers = {
             head: decide(probabilities[head], has_text, tree, self.policy.heads[head])
             for head, tree in self.taxonomy.heads.items()
         }
+        if projected is not None:
+            answers = {
+                head: hold_back(answer, projected[head].lost, auto=self.policy.heads[head].auto)
+                for head, answer in answers.items()
+            }
         return [
             Prediction.model_construct(
                 model_id=self.model_id, labels={head: answer[row] for head, answer in answers.items()}

@@ -16,16 +16,25 @@ from frontdesk.fusion import draft_bundle, prove, prove_in_spark, publish
 from frontdesk.golden import read_golden
 from frontdesk.preprocessing.spec import Spec
 from frontdesk.progress import report
+from frontdesk.taxonomy import Lineage
 
 
 def fuse_email(
-    model: Path, tensors: Path, snapshot: str, parameters: EmailParameters, target: Path, *, spark: bool
+    model: Path,
+    tensors: Path,
+    snapshot: str,
+    parameters: EmailParameters,
+    target: Path,
+    *,
+    lineage: Lineage,
+    spark: bool,
 ) -> Path:
     """Build the bundle of a finished training at ``target``.
 
     Args:
         model: folder of `frontdesk.email.training.train_email`.
         tensors: its tensors; their ``spec.json`` is the bundle's.
+        lineage: how the labels stand in time.
         spark: also prove the bundle inside Spark; starts a session.
 
     Raises:
@@ -42,7 +51,7 @@ def fuse_email(
         else:
             files |= {GRAMS: model / GRAMS, LINEAR: model / LINEAR}
         reference = open_email_engine(model, spec, "eager", golden=False)
-        draft = draft_bundle(model, spec, snapshot, target, NAME, KINDS[parameters.encoder], files, reference)
+        draft = draft_bundle(model, spec, snapshot, target, NAME, KINDS[parameters.encoder], files, reference, lineage)
     report("fuse", 1, 3, "golden rows")
     golden = read_golden(draft)
     for name in ENGINES[parameters.encoder]:

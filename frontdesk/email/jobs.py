@@ -68,12 +68,16 @@ class EmailJobs(LabelJobs):
         from frontdesk.bundle.labels import LabelBundle
         from frontdesk.email.fusion import fuse_email
         from frontdesk.evaluation.evaluate import evaluate
+        from frontdesk.taxonomy import Lineage
 
+        lineage = Lineage.of(store.manifest("snapshots", snapshot) or {})
         bundles = {}
         for name, chosen in _modes(parameters).items():
             place = "bundle" if name == "model" else f"bundle-{chosen.mode}"
             first = name == "model"
-            bundles[place] = fuse_email(models / name, tensors, snapshot, chosen, work / place, spark=first)
+            bundles[place] = fuse_email(
+                models / name, tensors, snapshot, chosen, work / place, lineage=lineage, spark=first
+            )
         candidate = LabelBundle.load(bundles["bundle"])
         others = {
             place.removeprefix("bundle-"): LabelBundle.load(folder)

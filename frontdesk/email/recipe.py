@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from frontdesk.parameters import RunParameters
+from frontdesk.parameters import LabelParameters
 
 NAME = "email"
 HEADS = ("business_line", "queue", "topic")
@@ -18,7 +18,7 @@ _STEPS = {"subword": 1_500, "hub": 600}
 _RATES = {"subword": 2e-3, "hub": 5e-5}
 
 
-class EmailParameters(RunParameters):
+class EmailParameters(LabelParameters):
     """Every knob of an email run."""
 
     model_config = ConfigDict(populate_by_name=True, protected_namespaces=())

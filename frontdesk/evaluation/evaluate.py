@@ -65,12 +65,19 @@ def snapshot_rows(store: Store, snapshot_id: str) -> TestRows:
     manifest = store.manifest("snapshots", snapshot_id) or {}
     names = ("sources", "split", "span", "checks", "labels", "duplicates", "unseen_test_labels")
     data = {name: manifest[name] for name in names if name in manifest}
+    if manifest.get("taxonomy"):
+        data["taxonomy"] = relabelled(manifest["taxonomy"])
     return TestRows(
         read=lambda: read_rows(store, snapshot_id, "test"),
         rows={name: int(manifest["rows"][name]) for name in ("train", "test", "refused")},
         data=data
         | {"snapshot": snapshot_id, "refused": _refusals(store, snapshot_id) if manifest["rows"]["refused"] else []},
     )
+
+
+def relabelled(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the report says of `frontdesk.taxonomy.RowMapper.to_json`: all but the label file itself."""
+    return {name: content[name] for name in ("version", "digest", "heads")}
 
 
 def _refusals(store: Store, snapshot_id: str) -> list[dict[str, Any]]:

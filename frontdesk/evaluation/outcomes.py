@@ -17,7 +17,7 @@ from frontdesk.decisions import HeadPolicy, Policy, decide
 from frontdesk.evaluation.metrics import top_three
 from frontdesk.preprocessing.encoding import level
 from frontdesk.preprocessing.spec import NO_LABEL, Spec
-from frontdesk.taxonomy import LabelTree, Taxonomy
+from frontdesk.taxonomy import LabelTree, Projected, Taxonomy, hold_back
 
 DECISIONS = ("auto", "suggest", "abstain")
 _ROWS_AT_ONCE = 2048
@@ -30,8 +30,8 @@ class Model(Protocol):
     def spec(self) -> Spec:
         """The fitted values, with the catalogue of every head."""
 
-    def probabilities(self, columns: Mapping[str, Sequence[Any]], rows: int) -> dict[str, np.ndarray]:
-        """Return calibrated probabilities, float32 [N, K] per head."""
+    def project(self, columns: Mapping[str, Sequence[Any]], rows: int) -> dict[str, Projected]:
+        """Return calibrated probabilities per head, float32 [N, K], in the labels of the spec."""
 
 
 @dataclass(frozen=True)
@@ -151,10 +151,10 @@ def measure(
     done = 0
     for batch in in_pieces(batches):
         rows = batch.num_rows
-        answers = model.probabilities(inputs_of(batch, spec.fields), rows)
+        answers = model.project(inputs_of(batch, spec.fields), rows)
         for head, truth in truths.items():
             cells = batch.column(head).to_pylist() if head in batch.schema.names else [None] * rows
-            part = _reduce(answers[head], truth.indices(cells), temperatures.get(head, 1.0))
+            part = _reduce(answers[head].probabilities, truth.indices(cells), temperatures.get(head, 1.0))
             if policy is not None and head in policy.heads:
                 readable = np.ones(rows, bool) if has_text is None else has_text[done : done + rows]
                 part |= _decided(answers[head], readable, taxonomy.heads[head], policy.heads[head])
@@ -182,8 +182,9 @@ def _reduce(probabilities: np.ndarray, truth: np.ndarray, temperature: float) ->
     }
 
 
-def _decided(probabilities: np.ndarray, has_text: np.ndarray, tree: LabelTree, policy: HeadPolicy) -> dict[str, Any]:
-    answers = decide(probabilities, has_text.tolist(), tree, policy)
+def _decided(made: Projected, has_text: np.ndarray, tree: LabelTree, policy: HeadPolicy) -> dict[str, Any]:
+    answers = decide(made.probabilities, has_text.tolist(), tree, policy)
+    answers = hold_back(answers, made.lost, auto=policy.auto)
     return {
         "decision": np.array([DECISIONS.index(answer.decision) for answer in answers], np.int8),
         "node": [

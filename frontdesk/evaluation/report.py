@@ -13,7 +13,18 @@ from frontdesk.storage import write_atomically
 
 SYSTEMS = {"majority": "Most frequent label", "tfidf-svc": "TF-IDF + linear SVC", "v1": "v1 (topics and ranker)"}
 KINDS = {"ticket-network": "v2 network", "ticket-classical": "v1 ranker"}
-_FACTS = ("split", "span", "duplicates", "labels", "unseen_test_labels", "snapshot", "checks", "refused", "sources")
+_FACTS = (
+    "taxonomy",
+    "split",
+    "span",
+    "duplicates",
+    "labels",
+    "unseen_test_labels",
+    "snapshot",
+    "checks",
+    "refused",
+    "sources",
+)
 """What a snapshot tells of itself; a table that was never a snapshot tells less."""
 _MOST_LABELS = 100
 _FEW = 30

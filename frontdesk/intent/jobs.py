@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from frontdesk.errors import BundleError, EmptyTable, UnreadableFile
+from frontdesk.errors import BundleError, EmptyTable, UnreadableFile, UsageError
 from frontdesk.intent.recipe import NAME, IntentParameters
 from frontdesk.jobs import Fused, Jobs, Trained
 from frontdesk.progress import report
@@ -149,17 +149,42 @@ class IntentJobs(Jobs):
         verdict = gate(candidate, ours, measured, work / "champion" / PREDICTIONS if measured else None)
         return {"decision": verdict.decision, "reasons": reasons + verdict.reasons}
 
-    def evaluate(self, bundle: str, data: str, columns: str | None, out: Path) -> dict[str, Any]:
+    def evaluate(
+        self,
+        bundle: str,
+        data: str,
+        columns: str | None,
+        out: Path,
+        *,
+        taxonomy: str | None = None,
+        taxonomy_version: str | None = None,
+    ) -> dict[str, Any]:
         """Evaluate a bundle on a log of sessions."""
         from frontdesk.intent.measuring import evaluate_log
 
+        _require_no_labels(taxonomy or taxonomy_version)
         return evaluate_log(bundle, data, load_columns(columns, NAME) if columns else None, out)
 
-    def score(self, bundle: str, source: str, columns: str | None, out: Path) -> dict[str, Any]:
+    def score(
+        self,
+        bundle: str,
+        source: str,
+        columns: str | None,
+        out: Path,
+        *,
+        taxonomy: str | None = None,
+        taxonomy_version: str | None = None,
+    ) -> dict[str, Any]:
         """Answer every session of a log: what would be suggested next, after its last row."""
         from frontdesk.intent.measuring import score_log
 
+        _require_no_labels(taxonomy or taxonomy_version)
         return score_log(bundle, source, load_columns(columns, NAME) if columns else None, out)
+
+
+def _require_no_labels(taxonomy: str | None) -> None:
+    if taxonomy is not None:
+        raise UsageError("intents have no label file", where=taxonomy, remedy="Leave it out")
 
 
 def _tokenizer(tensors: Path) -> Any:

@@ -1,6 +1,7 @@
 """Closed label sets: the labels of a bundle as trees, and what becomes of labels over the years."""
 
 from frontdesk.taxonomy.history import History, Mapped, Version, load_taxonomy, parse_taxonomy
+from frontdesk.taxonomy.lineage import Lineage, require_fit
 from frontdesk.taxonomy.projection import Projected, Projection, TaxonomyView, hold_back
 from frontdesk.taxonomy.prototypes import Prototypes, introduce
 from frontdesk.taxonomy.rows import RowMapper
@@ -9,6 +10,7 @@ from frontdesk.taxonomy.trees import LabelTree, Taxonomy
 __all__ = [
     "History",
     "LabelTree",
+    "Lineage",
     "Mapped",
     "Projected",
     "Projection",
@@ -21,4 +23,5 @@ __all__ = [
     "introduce",
     "load_taxonomy",
     "parse_taxonomy",
+    "require_fit",
 ]

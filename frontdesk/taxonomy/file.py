@@ -18,13 +18,13 @@ both. This module knows the form of the file; whether its changes make sense is 
 from __future__ import annotations
 
 from datetime import date
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from frontdesk.errors import BadTaxonomy, UnreadableFile
+from frontdesk.storage import reading
 
 TAXONOMY_FILE_FORMAT = 1
 ASK = "ask"
@@ -160,16 +160,18 @@ class TaxonomyFile(_Entry):
     changes: tuple[Change, ...] = ()
 
 
-def read_file(path: str | Path) -> TaxonomyFile:
-    """Read a label file, YAML or JSON.
+def read_file(address: str) -> TaxonomyFile:
+    """Read a label file, YAML or JSON; a path or an ``s3://`` address.
 
     Raises:
         UnreadableFile: it is missing, or neither.
+        StorageError: the object store does not answer.
         BadTaxonomy: its form is wrong; the entry and the field are named.
     """
-    name = Path(path).name
+    name = address.rpartition("/")[2]
     try:
-        content = yaml.safe_load(Path(path).read_text("utf-8"))
+        with reading(address) as file:
+            content = yaml.safe_load(bytes(file.read()).decode("utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UnreadableFile("the label file cannot be read", where=name, remedy="It must be YAML or JSON") from error
     return parse_file(content, where=name)

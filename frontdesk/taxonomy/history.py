@@ -147,6 +147,10 @@ class History:
         """12 hex digits over the whole content."""
         return digest(self.file.model_dump(mode="json"))[:12]
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of the file as plain values, which `parse_taxonomy` reads."""
+        return self.file.model_dump(mode="json", exclude_none=True)
+
     def versions(self) -> tuple[Version, ...]:
         """Return every version, the oldest first."""
         return tuple(self._versions)
@@ -290,13 +294,13 @@ def _choose(step: Step, row: Row | None) -> str | None:
 
 
 def load_taxonomy(path: str | Path) -> History:
-    """Read a label file, YAML or JSON; its form is described in `frontdesk.taxonomy.file`.
+    """Read a label file, a path or an ``s3://`` address; its form is described in `frontdesk.taxonomy.file`.
 
     Raises:
         UnreadableFile: it is missing, or neither.
         BadTaxonomy: an entry is wrong or contradicts an earlier one; file, entry and field are named.
     """
-    return History(read_file(path), where=Path(path).name)
+    return History(read_file(str(path)), where=str(path).rpartition("/")[2])
 
 
 def parse_taxonomy(content: Any, *, where: str = "taxonomy") -> History:

@@ -48,6 +48,7 @@ class Projection:
     Attributes:
         tree: the labels that come out, [T].
         kept: which of the model's labels have a successor, bool [K].
+        same: whether nothing changes.
 
     Raises:
         UsageError: no label is valid in the version asked for.
@@ -78,7 +79,7 @@ class Projection:
         self._targets, self._starts = np.unique([place for place, _, _ in links], return_index=True)
         self._sources = np.array([source for _, source, _ in links], np.int64)
         self._weights = np.array([share for _, _, share in links])
-        self._same = tuple(labels) == self.tree.labels and links == [(k, k, 1.0) for k in range(len(labels))]
+        self.same = tuple(labels) == self.tree.labels and links == [(k, k, 1.0) for k in range(len(labels))]
 
     def apply(self, probabilities: np.ndarray, columns: Mapping[str, Sequence[Any]] | None = None) -> Projected:
         """Project probabilities.
@@ -88,7 +89,7 @@ class Projection:
             columns: raw columns of the rows, for the rules of splits; an absent one is missing in every row.
         """
         rows = len(probabilities)
-        if self._same:
+        if self.same:
             return Projected(probabilities, np.zeros(rows, np.float32))
         result = np.zeros((rows, len(self.tree.labels)))
         if len(self._sources):
@@ -148,6 +149,24 @@ class TaxonomyView:
                 for head, tree in model.heads.items()
             }
         )
+
+    @property
+    def same(self) -> bool:
+        """Whether what comes out is what goes in."""
+        return all(projection.same for projection in self.projections.values())
+
+    def counts(self, rows: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
+        """Return rows per label, given those of the model's labels, as if their labels had changed with them.
+
+        What only a rule on other columns could tell is shared equally and rounded.
+        """
+        shares = {head: np.array(counts, np.float64)[None] for head, counts in rows.items()}
+        totals = {head: max(float(values.sum()), 1.0) for head, values in shares.items()}
+        moved = self.apply({head: values / totals[head] for head, values in shares.items()})
+        return {
+            head: tuple(np.rint(made.probabilities[0] * (1 - made.lost[0]) * totals[head]).astype(int).tolist())
+            for head, made in moved.items()
+        }
 
     def apply(
         self, probabilities: Mapping[str, np.ndarray], columns: Mapping[str, Sequence[Any]] | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,16 @@ class RowMapper:
         version = self.history.at(written)
         distinct = {label: self.history.map_label(head, label, version, self.version) for label in set(labels) if label}
         return [distinct[label] if label else Mapped(None, "kept") for label in labels]
+
+    def to_json(self, heads: Collection[str]) -> dict[str, Any]:
+        """Return what a snapshot's manifest says of the heads that it has: version, label file, what became of rows."""
+        summary = self.summary()
+        return {
+            "version": self.version.name,
+            "digest": self.history.digest,
+            "heads": {head: summary[head] for head in summary if head in heads},
+            "file": self.history.to_json(),
+        }
 
     def summary(self, min_examples: int = 1) -> dict[str, Any]:
         """Return plain values of all rows so far.

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from frontdesk.parameters import RunParameters
+from frontdesk.parameters import LabelParameters
 
 NAME = "ticket"
 HEADS = ("contact_type", "reply")
@@ -15,7 +15,7 @@ _STEPS = 500
 _EPOCHS = (4, 40)
 
 
-class TicketParameters(RunParameters):
+class TicketParameters(LabelParameters):
     """Every knob of a ticket run."""
 
     # Preprocessing

@@ -14,6 +14,7 @@ from frontdesk.simulation.tickets import simulate, write
 from frontdesk.snapshots import read_rows, snapshot_files, take_snapshot
 from frontdesk.storage import Store, filesystem
 from frontdesk.tables import read_batches
+from frontdesk.taxonomy import load_taxonomy
 from frontdesk.ticket.recipe import TicketParameters
 from tests.s3_server import S3, environment
 
@@ -49,6 +50,14 @@ def test_snapshot_in_s3_is_the_local_one(s3: S3, tmp_path: Path) -> None:
     assert all(uri.startswith("s3://") for uri in snapshot_files(far, there["id"], "train"))
     rows = sum(batch.num_rows for batch in read_rows(far, there["id"], "test", ["row"]))
     assert rows == there["rows"]["test"]
+
+
+def test_a_label_file_is_read_from_s3(s3: S3) -> None:
+    file = Path(__file__).parents[1] / "unit" / "labels.yaml"
+    assert load_taxonomy(_put(file, s3.uri("in/labels.yaml"))).digest == load_taxonomy(file).digest
+    assert TicketParameters(taxonomy=s3.uri("in/labels.yaml")).taxonomy == s3.uri("in/labels.yaml")
+    with pytest.raises(UnreadableFile, match=r"in/nothing\.yaml: there is no such file"):
+        load_taxonomy(s3.uri("in/nothing.yaml"))
 
 
 def test_missing_object_is_named(s3: S3) -> None:

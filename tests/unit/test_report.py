@@ -25,6 +25,7 @@ from frontdesk.evaluation.report import write_report
 from frontdesk.preprocessing.spec import Number, Spec
 from frontdesk.records import TicketColumns
 from frontdesk.storage import Store, canonical_json
+from frontdesk.taxonomy import Projected
 from frontdesk.ticket.recipe import TicketParameters
 from tests.snapshot_folder import put_snapshot
 
@@ -108,7 +109,7 @@ class KeyReader:
             {"contact_type": HeadPolicy(auto=0.8, backoff=0.6, coverage=learnt), "reply": HeadPolicy()}
         )
 
-    def probabilities(self, columns: Mapping[str, Sequence[Any]], rows: int) -> dict[str, np.ndarray]:
+    def project(self, columns: Mapping[str, Sequence[Any]], rows: int) -> dict[str, Projected]:
         answers = {}
         for head, labels in self.spec.labels.items():
             logits = np.zeros((rows, len(labels)))
@@ -117,7 +118,8 @@ class KeyReader:
                 if key.isdigit():
                     logits[row, int(key) % len(labels)] = self.certainty
             weights = np.exp(logits)
-            answers[head] = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+            probabilities = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+            answers[head] = Projected(probabilities, np.zeros(rows, np.float32))
         return answers
 
 
