@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -281,8 +281,7 @@ def _options(
     return offsets, np.array([intent for each in lists for intent in each], np.int32)
 
 
-@dataclass(frozen=True)
-class LiveRow:
+class LiveRow(NamedTuple):
     """One row as the operator's screen sends it: values of any type, as JSON brings them."""
 
     timestamp: datetime
