@@ -21,9 +21,9 @@ from frontdesk.intent.markov import MARKOV, Backoff, Found, MarkovTable, NextInt
 from frontdesk.intent.requests import IntentAnswer, Source, Suggestion, SuggestionRequest
 from frontdesk.intent.sessions import Session, live_session
 from frontdesk.intent.tokens import Tokenizer
-from frontdesk.intent.toppop import TopPop
+from frontdesk.intent.toppop import KEPT, TopPop
 
-CANDIDATES = 60
+CANDIDATES = KEPT
 """Ranked for a list, so that hidden and outdated intents leave enough; where rights are given, all intents are."""
 _WAIT_SECONDS = 0.05
 """For the network's memory; a request that would wait longer is answered by the Markov table."""

@@ -6,9 +6,9 @@ row and the field in the words of the other recipes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections.abc import Set
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -27,7 +27,6 @@ MAX_NAME = 200
 Source = Literal["evgen", "markov", "toppop", "default"]
 _SCALARS = (str, int, float)
 _ROW = frozenset(("timestamp", "kind", "name", "fields"))
-_Found = TypeVar("_Found")
 
 
 class SuggestionRequest(NamedTuple):
@@ -128,23 +127,26 @@ def _request(instance: Any, where: str, known: Set[str]) -> SuggestionRequest:
 
 
 def _row(row: Any, where: str, place: int, known: Set[str]) -> LiveRow:
-    if not isinstance(row, dict):
-        _require_object(row, f"{where}.events[{place}]")
-    kind = row.get("kind")
-    if kind != INTENT and kind != EVENT:
-        raise InvalidRequest(f"must be {INTENT!r} or {EVENT!r}", where=f"{where}.events[{place}].kind")
     try:
-        moment, name = _required(row, "timestamp", _moment), _required(row, "name", _name)
-        fields = row.get("fields")
+        _require_object(row, "")
+        kind, name, fields = row.get("kind"), row.get("name"), row.get("fields")
+        if kind != INTENT and kind != EVENT:
+            raise InvalidRequest(f"must be {INTENT!r} or {EVENT!r}", where=".kind")
+        moment = _moment(row.get("timestamp"), "", "timestamp")
+        if moment is None or (name := _name(name, "", "name")) is None:
+            raise InvalidRequest("is missing", where=".timestamp" if moment is None else ".name")
         if fields is None:
             fields = {}
         elif not isinstance(fields, dict):
             raise InvalidRequest(f"must be an object or null, not {kind_of(fields)}", where=".fields")
         if beside := row.keys() - _ROW:
             fields = {**fields, **{key: row[key] for key in beside}}
-        if unknown := fields.keys() - known:
-            raise _no_such_field("", unknown, (*sorted(_ROW), *sorted(known)))
-        return LiveRow(moment, kind, name, {key: _name(value, "", key) for key, value in fields.items()})
+        if not fields.keys() <= known:
+            raise _no_such_field("", fields.keys() - known, (*sorted(_ROW), *sorted(known)))
+        for key, value in fields.items():
+            if value is not None and not isinstance(value, _SCALARS):
+                _name(value, "", key)  # raises
+        return LiveRow(moment, kind, name, fields)
     except InvalidRequest as error:  # the place is put together for those that need it only
         place_of = f"{where}.events[{place}]{error.where}"
         raise InvalidRequest(error.message, where=place_of, remedy=error.remedy) from None
@@ -153,12 +155,6 @@ def _row(row: Any, where: str, place: int, known: Set[str]) -> LiveRow:
 def _require_object(value: Any, where: str) -> None:
     if not isinstance(value, dict):
         raise InvalidRequest(f"must be an object, not {kind_of(value)}", where=where)
-
-
-def _required(row: dict[str, Any], field: str, read: Callable[[Any, str, str], _Found | None]) -> _Found:
-    if (found := read(row.get(field), "", field)) is None:
-        raise InvalidRequest("is missing", where=f".{field}")
-    return found
 
 
 def _name(value: Any, where: str, field: str) -> str | None:
