@@ -240,7 +240,9 @@ def test_a_champion_with_another_tokeniser_is_asked_the_same(intent_run: IntentR
         assert found[name]["test"]["n"] == own["test"]["n"]
         rows = pq.read_table(tmp_path / name / "predictions.parquet")
         assert rows["truth"] == pq.read_table(run.bundle.parent / "predictions.parquet")["truth"]
-        verdict = JOBS.gate(fused=run.fused, champion=str(champion_folder(champion, intent_run, other)), store=str(run.store))
+        verdict = JOBS.gate(
+            fused=run.fused, champion=str(champion_folder(champion, intent_run, other)), store=str(run.store)
+        )
         assert verdict["decision"] in ("promote", "hold")
         assert verdict["reasons"]
 
