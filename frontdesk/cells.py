@@ -60,7 +60,7 @@ def stamps(column: pa.Array | Sequence[Any]) -> Converted:
     Takes time stamps and dates (without a zone they are UTC), ISO 8601 text, and Unix times in seconds, milli-, micro-
     or nanoseconds, told apart by their size. Years before 1900 or from 2200 on are wrong: they stand for "no date".
     """
-    return _convert(column, _vector_stamps, _stamp, STAMP)
+    return _convert(column, _vector_stamps, stamp, STAMP)
 
 
 def _convert(
@@ -243,7 +243,8 @@ def _number(value: Any) -> float | None:
     return None if result != result else result
 
 
-def _stamp(value: Any) -> datetime | None:
+def stamp(value: Any) -> datetime | None:
+    """Return the moment of one cell in UTC; None for a missing one. Raises `WrongCell`. See `stamps`."""
     if isinstance(value, str | bytes):
         text = (_text(value) or "").strip()
         if not text:

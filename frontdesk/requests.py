@@ -27,7 +27,7 @@ def validate(instances: Any, spec: Spec) -> dict[str, list[Any]]:
         InvalidRequest: names the instance and the field: ``instances[3].body: must be text or null, not a number``.
     """
     if not isinstance(instances, list):
-        raise InvalidRequest(f"must be a list of objects, not {_kind(instances)}", where="instances")
+        raise InvalidRequest(f"must be a list of objects, not {kind_of(instances)}", where="instances")
     if len(instances) > MAX_INSTANCES:
         raise InvalidRequest(
             f"{len(instances)} instances are more than {MAX_INSTANCES}", where="instances", remedy="Send them in parts"
@@ -35,7 +35,7 @@ def validate(instances: Any, spec: Spec) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {}
     for place, instance in enumerate(instances):
         if not isinstance(instance, dict):
-            raise InvalidRequest(f"must be an object, not {_kind(instance)}", where=f"instances[{place}]")
+            raise InvalidRequest(f"must be an object, not {kind_of(instance)}", where=f"instances[{place}]")
     for name, check in _checks(spec).items():
         try:
             columns[name] = [check(instance.get(name)) for instance in instances]
@@ -72,13 +72,13 @@ def _checks(spec: Spec) -> dict[str, _Check]:
 def _text(value: Any) -> Any:
     if value is None or isinstance(value, str):
         return value
-    raise ValueError(f"must be text or null, not {_kind(value)}")
+    raise ValueError(f"must be text or null, not {kind_of(value)}")
 
 
 def _category(value: Any) -> Any:
     if value is None or isinstance(value, str | bool | Real):
         return value
-    raise ValueError(f"must be text, a number, a boolean or null, not {_kind(value)}")
+    raise ValueError(f"must be text, a number, a boolean or null, not {kind_of(value)}")
 
 
 def _number(value: Any) -> float:
@@ -89,20 +89,21 @@ def _number(value: Any) -> float:
             return float(value)
         except OverflowError:  # an integer beyond the largest double is as good as infinite
             return math.nan
-    raise ValueError(f"must be a number or null, not {_kind(value)}")
+    raise ValueError(f"must be a number or null, not {kind_of(value)}")
 
 
 def _moment(value: Any) -> Any:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise ValueError(f"must be ISO 8601 text or null, not {_kind(value)}")
+        raise ValueError(f"must be ISO 8601 text or null, not {kind_of(value)}")
     try:
         return days(value)
     except ValueError:
         raise ValueError("must be ISO 8601 text such as 2024-02-29T12:00:00+00:00") from None
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """Return what a JSON value is called to a caller."""
     kinds = {bool: "a boolean", str: "text", list: "a list", dict: "an object", type(None): "null"}
     return kinds.get(type(value), "a number" if isinstance(value, Real) else f"a value of type {type(value).__name__}")

@@ -26,6 +26,8 @@ from frontdesk.serving.sdk import InferOutput, InferRequest, InferResponse, Mode
 
 INLINE_CHARACTERS = 8_000
 """A longer text takes milliseconds to clean, whatever the model."""
+_ENTRY_CHARACTERS = 100
+"""What an entry of a list counts for: a row of a session is about as long."""
 _PROBE_ROUNDS = 15
 
 _log = logging.getLogger(__name__)
@@ -221,4 +223,7 @@ class BundleModel(Model):  # type: ignore[misc]
 
 
 def _characters(instance: Any) -> int:
-    return sum(len(value) for value in instance.values() if isinstance(value, str)) if isinstance(instance, dict) else 0
+    if not isinstance(instance, dict):
+        return 0
+    texts = sum(len(value) for value in instance.values() if isinstance(value, str))
+    return texts + sum(_ENTRY_CHARACTERS * len(value) for value in instance.values() if isinstance(value, list))

@@ -199,7 +199,11 @@ def instances_of(tensors: Sequence[Tensor], fields: Mapping[str, InputKind]) -> 
             if len(others) != rows:
                 raise InvalidRequest(f"holds {rows} values, but {first} holds {len(others)}", where=where)
         values = _values(tensor, rows, where)
-        columns[tensor.name] = [_parsed(value, where) for value in values] if kind == "json" else list(values)
+        columns[tensor.name] = (
+            [_parsed(value, f"{where}[{place}]") for place, value in enumerate(values)]
+            if kind == "json"
+            else list(values)
+        )
         if (found := len(columns[tensor.name])) != rows:
             raise InvalidRequest(f"the shape says {rows} values, the data holds {found}", where=where)
     if not columns:
@@ -219,7 +223,7 @@ def _input_datatype(kind: InputKind) -> str:
 
 def _parsed(value: Any, where: str) -> Any:
     try:
-        return None if value is None else orjson.loads(value)
+        return orjson.loads(value) if value else None
     except orjson.JSONDecodeError:
         raise InvalidRequest("is not JSON", where=where) from None
 

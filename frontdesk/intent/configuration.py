@@ -48,7 +48,7 @@ class LineConfiguration(BaseModel):
 
     Attributes:
         trigger_events: names of the events that ask for suggestions. An opened intent always does.
-        context_events: names of the events that enter the context. Opened intents always do.
+        context_events: names of the events that enter the context; None: every event. Opened intents always do.
         shortest_interval_seconds: between two requests of one screen.
         model: the model that is asked first; a model that cannot answer hands on to the simpler one.
         backoff: which end of the context the Markov chain gives up.
@@ -59,7 +59,7 @@ class LineConfiguration(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     trigger_events: tuple[str, ...] = ()
-    context_events: tuple[str, ...] = ()
+    context_events: tuple[str, ...] | None = None
     shortest_interval_seconds: float = Field(default=3.0, ge=1.0, le=60.0)
     model: Literal["evgen", "markov", "toppop"] = "evgen"
     backoff: Literal["oldest", "newest"] = "oldest"
@@ -69,7 +69,7 @@ class LineConfiguration(BaseModel):
     @model_validator(mode="after")
     def _fits(self) -> LineConfiguration:
         for name in ("trigger_events", "context_events"):
-            values = getattr(self, name)
+            values = getattr(self, name) or ()
             if doubled := sorted({value for value in values if values.count(value) > 1}):
                 raise ValueError(f"{name} names twice: {', '.join(doubled)}")
         return self
@@ -107,7 +107,7 @@ class Configuration(BaseModel):
             "version": self.version,
             "line": line,
             "trigger_events": list(settings.trigger_events),
-            "context_events": list(settings.context_events),
+            "context_events": None if settings.context_events is None else list(settings.context_events),
             "shortest_interval_seconds": settings.shortest_interval_seconds,
             "shown": settings.lists.shown,
         }
@@ -123,7 +123,7 @@ class Configuration(BaseModel):
             if line != "default" and line not in tokenizer.line_ids:
                 raise UsageError(f"no session of training is of line {line!r}", where=f"lines.{line}")
             for name in ("trigger_events", "context_events"):
-                if unknown := sorted(set(getattr(settings, name)) - events):
+                if unknown := sorted(set(getattr(settings, name) or ()) - events):
                     raise UsageError(
                         f"events that training never saw: {', '.join(unknown)}", where=f"lines.{line}.{name}"
                     )
@@ -141,9 +141,8 @@ def parse_configuration(content: Mapping[str, Any], *, where: str = "configurati
 
 
 def default_configuration(tokenizer: Tokenizer) -> Configuration:
-    """Return settings under which every event that training knows is context and asks for suggestions."""
-    events = tuple(sorted({key[0] for key in tokenizer.events}))
-    return Configuration(default=LineConfiguration(trigger_events=events, context_events=events))
+    """Return settings under which every event is context, and every one that training knows asks for suggestions."""
+    return Configuration(default=LineConfiguration(trigger_events=tuple(sorted({key[0] for key in tokenizer.events}))))
 
 
 def in_context(rows: pa.Table, configuration: Configuration) -> pa.Table:
@@ -153,6 +152,7 @@ def in_context(rows: pa.Table, configuration: Configuration) -> pa.Table:
     lines = np.array(rows["line"].to_pylist(), object)
     names = rows["name"]
     for line in set(lines.tolist()):
-        allowed = pa.array(configuration.of(line).context_events, pa.string())
-        keep |= is_event & (lines == line) & pc.is_in(names, value_set=allowed).to_numpy()
+        events = configuration.of(line).context_events
+        allowed = True if events is None else pc.is_in(names, value_set=pa.array(events, pa.string())).to_numpy()
+        keep |= is_event & (lines == line) & allowed
     return rows.filter(pa.array(keep))

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+_FEW = 16
+
 
 @dataclass(frozen=True)
 class TopCounts:
@@ -89,6 +91,8 @@ def first_distinct(candidates: np.ndarray, width: int) -> np.ndarray:
         candidates: int [N, M], -1 where there is none.
         width: at most M; a place of -1 says that the row has no more.
     """
+    if len(candidates) <= _FEW:
+        return np.array([_first_distinct(row, width) for row in candidates.tolist()], np.int64).reshape(-1, width)
     order = np.argsort(candidates, axis=1, kind="stable")
     ranked = np.take_along_axis(candidates, order, 1)
     again = np.zeros(candidates.shape, bool)
@@ -97,3 +101,14 @@ def first_distinct(candidates: np.ndarray, width: int) -> np.ndarray:
     np.put_along_axis(drop, order, again | (ranked < 0), 1)
     places = np.argsort(drop, axis=1, kind="stable")[:, :width]
     return np.where(np.take_along_axis(drop, places, 1), -1, places)
+
+
+def _first_distinct(candidates: list[int], width: int) -> list[int]:
+    """Return the places of one row: a request is answered before arrays are warm."""
+    places: dict[int, int] = {}
+    for place, candidate in enumerate(candidates):
+        if candidate >= 0 and candidate not in places:
+            places[candidate] = place
+            if len(places) == width:
+                break
+    return [*places.values(), *[-1] * (width - len(places))]

@@ -15,7 +15,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from frontdesk.errors import BundleError
+from frontdesk.errors import BundleError, InvalidRequest
 from frontdesk.golden import GOLDEN
 from frontdesk.intent.requests import parse_requests
 from frontdesk.intent.sessions import Session, live_session
@@ -69,12 +69,7 @@ def sessions_of(requests: Sequence[dict[str, Any]], tokenizer: Tokenizer) -> lis
     """Return the requests' sessions as the served models read them."""
     return [
         live_session(
-            one.live_rows(tokenizer),
-            tokenizer,
-            session_id=str(one.session),
-            operator=one.operator,
-            line=one.line,
-            now=one.moment,
+            one.events, tokenizer, session_id=str(one.session), operator=one.operator, line=one.line, now=one.now
         )
         for one in parse_requests(list(requests), tokenizer)
     ]
@@ -103,9 +98,10 @@ def golden_difference(folder: Path, tokenizer: Tokenizer, scores: Scores) -> flo
             table = file.read()
         requests = [orjson.loads(text) for text in table["request"].to_pylist()]
         expected = np.array(table["probabilities"].to_pylist(), np.float32)
-    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        sessions = sessions_of(requests, tokenizer)
+    except (OSError, KeyError, ValueError, TypeError, pa.ArrowException, InvalidRequest) as error:
         raise BundleError("the golden rows cannot be read", where=GOLDEN) from error
-    found = scores(sessions_of(requests, tokenizer))
+    found = scores(sessions)
     if found.shape != expected.shape:
         raise BundleError("the golden rows have another number of intents", where=GOLDEN)
     return float(np.abs(found - expected).max(initial=0.0))

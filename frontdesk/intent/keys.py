@@ -13,6 +13,7 @@ from frontdesk.intent.sessions import Session, SessionSet
 ORDER = 5
 NO_KEY = np.uint64(0)
 _SEED = np.uint64(0x9E3779B97F4A7C15)
+_FEW, _BITS = 16, (1 << 64) - 1
 _FIRST_FACTOR, _SECOND_FACTOR = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 
@@ -49,11 +50,27 @@ def suffix_keys(window: np.ndarray) -> np.ndarray:
     Args:
         window: int32 [N, ORDER], newest first, -1 padded.
     """
+    if len(window) <= _FEW:
+        return np.array([_suffix_keys(row) for row in window.tolist()], np.uint64).reshape(window.shape)
     keys = np.zeros(window.shape, np.uint64)
     running = np.full(len(window), _SEED)
     for place in range(window.shape[1]):
         running = _mix(running + (window[:, place].astype(np.int64) + 2).astype(np.uint64) * _SEED)
         keys[:, place] = np.where(window[:, place] >= 0, np.maximum(running, np.uint64(1)), NO_KEY)
+    return keys
+
+
+def _suffix_keys(window: list[int]) -> list[int]:
+    """Return the keys of one window in plain integers: a request is answered before arrays are warm."""
+    keys, running = [0] * len(window), int(_SEED)
+    for place, token in enumerate(window):
+        if token < 0:
+            break
+        running = (running + (token + 2) * int(_SEED)) & _BITS
+        running = ((running ^ (running >> 30)) * int(_FIRST_FACTOR)) & _BITS
+        running = ((running ^ (running >> 27)) * int(_SECOND_FACTOR)) & _BITS
+        running ^= running >> 31
+        keys[place] = max(running, 1)
     return keys
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Literal, NamedTuple
 
 from frontdesk.intent.configuration import ListSettings
@@ -55,7 +56,7 @@ class Access:
 
 
 def assemble(
-    candidates: Sequence[Candidate],
+    candidates: Iterable[Candidate],
     settings: ListSettings,
     *,
     operator: str,
@@ -79,15 +80,17 @@ def assemble(
         before: what the operator saw last, for ``settings.damping``.
     """
     hidden = set(opened) if settings.hide_opened else set()
-    defaults = [Candidate(intent, 0.0, "line_default") for intent in settings.defaults]
+    seen = set(before) if settings.damping else set()
+    defaults = (Candidate(intent, 0.0, "line_default") for intent in settings.defaults)
     kept: dict[str, Candidate] = {}
-    for candidate in (*candidates, *defaults):
+    for candidate in chain(candidates, defaults):
         allowed = access is None or access.allows(operator, candidate.intent, now)
         if allowed and candidate.intent not in hidden and candidate.intent not in kept:
             kept[candidate.intent] = candidate
+            if len(kept) == settings.shown and not seen:
+                break
     ranked = list(kept.values())
-    if settings.damping and before:
-        seen = set(before)
+    if seen:
         factor = 1 + settings.damping
         ranked.sort(key=lambda each: -each.score * (factor if each.intent in seen else 1))
     return ranked[: settings.shown]

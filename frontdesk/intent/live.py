@@ -29,7 +29,7 @@ _NO_PAGE = 0
 """The first page is never given away: places that hold nothing point to it."""
 _PAGES_PER_SESSION = 2
 _SESSIONS_AT_ONCE = 256
-LONGEST_PASS = 256
+LONGEST_PASS = 1_024
 """Tokens of a full pass; what comes after them is stepped, because a full pass costs the square of its length."""
 _CELLS_AT_ONCE = 2_000_000
 

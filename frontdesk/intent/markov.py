@@ -14,12 +14,13 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from frontdesk.intent.counts import TopCounts, first_distinct, look_up, top_counts
+from frontdesk.intent.counts import TopCounts, first_distinct, top_counts
 from frontdesk.intent.keys import NO_KEY, backoff_keys, suffix_keys, windows
 from frontdesk.intent.sessions import SessionSet
 
 PER_KEY = 15
 STEP_BACK = 0.4
+_PLACES = np.arange(PER_KEY)
 MARKOV, TOPPOP = 0, 1
 """Where a ranked intent comes from."""
 
@@ -88,14 +89,19 @@ class MarkovTable:
 
     def look_up(self, keys: np.ndarray) -> Found:
         """Return what followed the keys, uint64 [N, M]."""
-        flat = keys.ravel()
-        intents, counts = look_up(self.keys, self.offsets, flat, PER_KEY, self.intents, self.counts)
-        totals = np.zeros(len(flat), np.int64)
-        if len(self.keys):
-            place = np.minimum(np.searchsorted(self.keys, flat), len(self.keys) - 1)
-            totals = np.where(self.keys[place] == flat, self.totals[place], 0)
+        if not len(self.keys):
+            shape = (*keys.shape, PER_KEY)
+            return Found(np.full(shape, -1, np.int32), np.zeros(shape, np.int64), np.zeros(keys.shape, np.int64))
+        place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        known = self.keys[place] == keys
+        begin = self.offsets[place]
+        length = np.where(known, self.offsets[place + 1] - begin, 0)
+        inside = length[:, :, None] > _PLACES
+        at = np.where(inside, begin[:, :, None] + _PLACES, 0)
         return Found(
-            intents.reshape(*keys.shape, PER_KEY), counts.reshape(*keys.shape, PER_KEY), totals.reshape(keys.shape)
+            np.where(inside, self.intents[at], np.int32(-1)),
+            np.where(inside, self.counts[at], np.int64(0)),
+            np.where(known, self.totals[place], 0),
         )
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from frontdesk.errors import UsageError
+from frontdesk.errors import BadColumns, UsageError
 from frontdesk.evaluation import METRICS, PREDICTIONS, REPORT
 from frontdesk.intent.columns import FIELD_PREFIX, IntentColumns
 from frontdesk.intent.evaluation import (
@@ -27,11 +29,12 @@ from frontdesk.intent.files import TEST, TRAIN, open_sessions
 from frontdesk.intent.metrics import LONGEST, Requests, Similarity, measure
 from frontdesk.intent.opening import IntentBundle, load_intents
 from frontdesk.intent.report import render
-from frontdesk.intent.requests import SessionRow, SuggestionRequest
-from frontdesk.intent.sessions import session_set, usable_rows
+from frontdesk.intent.requests import SuggestionRequest
+from frontdesk.intent.sessions import LiveRow, session_set, usable_rows
 from frontdesk.intent.snapshots import read_table, snapshot_table
 from frontdesk.records import parse_columns
 from frontdesk.scoring import ENDINGS, Sink
+from frontdesk.snapshots import refusal_rows
 from frontdesk.storage import Store, canonical_json, write_atomically
 from frontdesk.version import VERSION, code_digest
 
@@ -99,7 +102,7 @@ def evaluate_champion(
     train, test = (session_set(rows[name], tokenizer, columns) for name in ("train", "test"))
     # Which rows count as delivered twice is the candidate's matter, or the two would not answer the same requests.
     own = replace(champion.tokenizer, one_delivery=tokenizer.one_delivery)
-    seen = session_set(rows["test"], own, columns)
+    seen = session_set(_with_fields(rows["test"], own.fields), own, columns)
     found = evgen_ranking(champion.evgen, seen, Requests.of(seen)).intents
     ids = np.array([tokenizer.intent_ids.get(name, -1) for name in own.intents] + [-1], np.int32)
     lists = _cut(ids[found])
@@ -113,8 +116,8 @@ def evaluate_champion(
 def evaluate_log(location: str, data: str, columns: IntentColumns | None, out: Path) -> dict[str, Any]:
     """Evaluate a bundle on a log: all of it is the test set. How alike intents are is taken from the log itself."""
     bundle = load_intents(location)
-    mapping = columns or _columns(bundle)
-    rows = read_table(data, mapping)
+    mapping = _columns(bundle, columns)
+    rows, refused = read_table(data, mapping)
     test = session_set(usable_rows(rows, mapping), bundle.tokenizer, mapping)
     asked = Requests.of(test)
     lists = {
@@ -122,7 +125,7 @@ def evaluate_log(location: str, data: str, columns: IntentColumns | None, out: P
         "toppop": toppop_lists(bundle.recommender.toppop, asked),
         "markov": markov_ranking(bundle.recommender.tables["all"], bundle.recommender.toppop, test, asked).intents,
     }
-    counts = {"train": 0, "test": len(test.tokens), "refused": 0}
+    counts = {"train": 0, "test": len(test.tokens), "refused": len(refused)}
     metrics = {
         "recipe": bundle.recipe,
         "model_id": bundle.model_id,
@@ -143,16 +146,17 @@ def score_log(location: str, source: str, columns: IntentColumns | None, out: Pa
     """Write what would be suggested after the last row of every session of a log.
 
     Args:
-        out: ``.csv``, ``.parquet`` or ``.jsonl`` with ``session``, ``model_id`` and the answer's columns.
+        out: ``.csv``, ``.parquet`` or ``.jsonl`` with ``session``, ``model_id`` and the answer's columns, in the order
+            in which sessions first appear. It appears whole.
 
     Returns:
-        ``model_id``, ``rows`` (of the log), ``sessions``, ``refused`` and ``out``.
+        ``model_id``, ``rows`` (of the log), ``sessions``, ``refused``, ``out``, and where rows were refused the file of
+        reasons.
     """
     if out.suffix not in ENDINGS:
         raise UsageError(f"{out.name}: unknown ending", remedy="Write .csv, .parquet or .jsonl")
     bundle = load_intents(location)
-    mapping = columns or _columns(bundle)
-    table = read_table(source, mapping)
+    rows, refused = read_table(source, _columns(bundle, columns))
     schema = pa.schema(
         [("session", pa.string()), ("model_id", pa.string()), *((name, pa.string()) for name in bundle.outputs)]
     )
@@ -160,65 +164,75 @@ def score_log(location: str, source: str, columns: IntentColumns | None, out: Pa
     temporary = out.with_name(f".{out.name}.partial")
     sessions = 0
     with Sink(temporary, out.suffix, schema) as sink:
-        for requests in _requests(table):
+        for names, requests in _requests(rows):
             answers = bundle.recommender.recommend(bundle.model_id, requests)
             lines = [
-                {"session": request.session, "model_id": answer.model_id}
-                | {name: output.value(answer) for name, output in bundle.outputs.items()}
-                for request, answer in zip(requests, answers, strict=True)
+                {"session": name, "model_id": answer.model_id}
+                | {output: one.value(answer) for output, one in bundle.outputs.items()}
+                for name, answer in zip(names, answers, strict=True)
             ]
             sink.write(pa.Table.from_pylist(lines, schema))
             sessions += len(requests)
     temporary.replace(out)
-    return {
+    summary = {
         "model_id": bundle.model_id,
-        "rows": table.num_rows,
+        "rows": rows.num_rows,
         "sessions": sessions,
-        "refused": 0,
+        "refused": len(refused),
         "out": str(out),
     }
+    if refused:
+        path = out.with_name(f"{out.name}.refused.parquet")
+        pq.write_table(pa.Table.from_batches([refusal_rows(refused)]), path)
+        summary["refusals"] = str(path)
+    return summary
 
 
-def _requests(table: pa.Table) -> Iterator[list[SuggestionRequest]]:
-    """Yield the sessions of a log as requests, in the order in which they begin."""
-    sessions: dict[str, list[dict[str, Any]]] = {}
-    for row in table.to_pylist():
-        sessions.setdefault(row["session"], []).append(row)
-    ready: list[SuggestionRequest] = []
-    for name, rows in sessions.items():
-        rows.sort(key=lambda row: row["timestamp"])
-        last = rows[-1]
-        events = [
-            SessionRow.model_construct(
-                timestamp=row["timestamp"],
-                kind=row["kind"],
-                name=row["name"],
-                fields={key.removeprefix(FIELD_PREFIX): row[key] for key in row if key.startswith(FIELD_PREFIX)},
-            )
-            for row in rows
-        ]
-        ready.append(
-            SuggestionRequest.model_construct(
-                session=name,
-                operator=last["operator"],
-                line=last["line"],
-                events=events,
-                rights=None,
-                previous=[],
-                now=last["timestamp"],
-            )
+def _requests(rows: pa.Table) -> Iterator[tuple[list[str], list[SuggestionRequest]]]:
+    """Yield the sessions of a log as requests without a name, some at a time, and their names."""
+    codes = rows["session"].combine_chunks().dictionary_encode().indices.to_numpy()  # by first appearance
+    order = np.lexsort((rows["timestamp"].cast(pa.int64()).to_numpy(), codes))  # equal times keep the file's order
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(codes))])
+    fields = [name for name in rows.column_names if name.startswith(FIELD_PREFIX)]
+    for begin in range(0, len(offsets) - 1, _REQUESTS_AT_ONCE):
+        ends = offsets[begin : begin + _REQUESTS_AT_ONCE + 1]
+        some = rows.take(pa.array(order[ends[0] : ends[-1]])).to_pylist()
+        sessions = [some[first - ends[0] : last - ends[0]] for first, last in pairwise(ends)]
+        yield [session[0]["session"] for session in sessions], [_request(session, fields) for session in sessions]
+
+
+def _request(session: list[dict[str, Any]], fields: list[str]) -> SuggestionRequest:
+    last = session[-1]
+    events = [
+        LiveRow(
+            row["timestamp"], row["kind"], row["name"], {each.removeprefix(FIELD_PREFIX): row[each] for each in fields}
         )
-        if len(ready) == _REQUESTS_AT_ONCE:
-            yield ready
-            ready = []
-    if ready:
-        yield ready
+        for row in session
+    ]
+    return SuggestionRequest(None, last["operator"], last["line"], events, None, [], last["timestamp"])
 
 
-def _columns(bundle: IntentBundle) -> IntentColumns:
-    mapping = parse_columns(bundle.columns, where="spec.json", recipe=bundle.recipe)
+def _columns(bundle: IntentBundle, given: IntentColumns | None) -> IntentColumns:
+    """Return the mapping of a log: the one that was given, or the bundle's own.
+
+    Raises:
+        BadColumns: it has other fields than the bundle's tokens are made of.
+    """
+    mapping = given or parse_columns(bundle.columns, where="spec.json", recipe=bundle.recipe)
     assert isinstance(mapping, IntentColumns)
+    fields = bundle.tokenizer.fields
+    if set(mapping.fields) != set(fields):
+        words = f"the bundle's events have the fields: {', '.join(fields) or 'none'}"
+        raise BadColumns(words, where="fields", remedy="Name the same ones, or leave out the mapping")
     return mapping
+
+
+def _with_fields(rows: pa.Table, fields: Sequence[str]) -> pa.Table:
+    """Add the fields that rows lack, empty: events are then known by their names alone."""
+    for name in fields:
+        if (column := f"{FIELD_PREFIX}{name}") not in rows.column_names:
+            rows = rows.append_column(column, pa.nulls(rows.num_rows, pa.string()))
+    return rows
 
 
 def _cut(lists: np.ndarray) -> np.ndarray:

@@ -94,13 +94,13 @@ class IntentBundle(Bundle):
         store = _shared_store(self.tokenizer, tables["all"])
         self.recommender = Recommender(self.tokenizer, self.configuration, self.evgen, tables, toppop, validity, store)
         self.inputs = {
-            "session": "text",
+            "session": "category",
             "operator": "category",
             "line": "category",
             "events": "json",
             "rights": "json",
             "previous": "json",
-            "now": "text",
+            "now": "moment",
         }
         self.outputs = {
             "source": Output("BYTES", lambda answer: answer.source),
@@ -111,8 +111,6 @@ class IntentBundle(Bundle):
 
     def predict(self, instances: Any) -> list[IntentAnswer]:
         """Answer request instances; see `frontdesk.intent.requests.SuggestionRequest`. Raises `InvalidRequest`."""
-        if isinstance(instances, list):  # V2 sends every field, missing ones as null
-            instances = [_present(one) if isinstance(one, dict) else one for one in instances]
         return self.recommender.recommend(self.model_id, parse_requests(instances, self.tokenizer))
 
     def example(self) -> dict[str, Any]:
@@ -123,10 +121,6 @@ class IntentBundle(Bundle):
     def dump(self, answers: Sequence[Any]) -> bytes:
         """Return answers as a JSON array."""
         return _answers.dump_json(list(answers))
-
-
-def _present(instance: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in instance.items() if value is not None}
 
 
 def open_bundle(folder: Path, manifest: dict[str, Any], engine: str) -> IntentBundle:

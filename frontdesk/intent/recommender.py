@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
+import time
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
-from frontdesk.intent.columns import EVENT
+from frontdesk.intent.columns import EVENT, INTENT
 from frontdesk.intent.configuration import Configuration, LineConfiguration
 from frontdesk.intent.evgen import EvGen
 from frontdesk.intent.keys import window_of
@@ -20,13 +20,14 @@ from frontdesk.intent.markov import MARKOV, Backoff, Found, MarkovTable, NextInt
 from frontdesk.intent.requests import IntentAnswer, Source, Suggestion, SuggestionRequest
 from frontdesk.intent.sessions import Session, live_session
 from frontdesk.intent.tokens import Tokenizer
-from frontdesk.intent.toppop import TopPop
-from frontdesk.preprocessing.encoding import level
+from frontdesk.intent.toppop import KEPT, TopPop
 
-CANDIDATES = 60
-"""Ranked for a list, so that rights and hidden intents leave enough of them."""
+CANDIDATES = KEPT
+"""Ranked for a list, so that hidden and outdated intents leave enough; where rights are given, all intents are."""
 _WAIT_SECONDS = 0.05
 """For the network's memory; a request that would wait longer is answered by the Markov table."""
+_AT_ONCE = 32
+"""Sessions that hold the memory together, so that a large batch does not keep it from the screens."""
 
 
 class GuardedStore(Protocol):
@@ -73,6 +74,15 @@ class _Asked:
         return not self.session.is_intent.any()
 
 
+@dataclass(frozen=True)
+class _Ranked:
+    """Candidates for one request, best first, the model that ranked them, and whether it stood in for another one."""
+
+    candidates: Iterator[Candidate]
+    source: Source
+    degraded: bool = False
+
+
 class Recommender:
     """The models of a bundle, in the order of their demands. Safe to share between threads.
 
@@ -101,7 +111,6 @@ class Recommender:
         self.store = store
         self.live = evgen.live()
         self._memory = threading.Lock()
-        self._nameless = itertools.count()
 
     def recommend(self, model_id: str, requests: Sequence[SuggestionRequest]) -> list[IntentAnswer]:
         """Answer requests; those for one model are computed together."""
@@ -112,120 +121,136 @@ class Recommender:
         answers: dict[int, IntentAnswer] = {}
         for model, places in by_model.items():
             some = [asked[place] for place in places]
-            candidates, sources, degraded = self._candidates(model, some)
-            for place, found, source in zip(places, candidates, sources, strict=True):
-                answers[place] = self._answer(model_id, asked[place], found, source, degraded)
+            for place, ranked in zip(places, self._rank(model, some), strict=True):
+                answers[place] = self._answer(model_id, asked[place], ranked)
         return [answers[place] for place in range(len(asked))]
 
     def _asked(self, request: SuggestionRequest) -> _Asked:
-        line = level(request.line)
-        settings = self.configuration.of(line)
-        rows = request.live_rows(self.tokenizer)
-        if settings.context_events:
+        settings = self.configuration.of(request.line)
+        rows = request.events
+        if settings.context_events is not None:
             allowed = set(settings.context_events)
-            rows = [row for row in rows if row.kind != EVENT or (level(row.name) or "") in allowed]
-        name = request.session if request.session is not None else f"\0{next(self._nameless)}"
+            rows = [row for row in rows if row.kind != EVENT or row.name in allowed]
         session = live_session(
-            rows, self.tokenizer, session_id=name, operator=request.operator, line=line, now=request.moment
+            rows,
+            self.tokenizer,
+            session_id=request.session or "",
+            operator=request.operator,
+            line=request.line,
+            now=request.now,
         )
         return _Asked(request, session, settings)
 
-    def _candidates(self, model: str, asked: list[_Asked]) -> tuple[list[list[Candidate]], list[Source], bool]:
-        """Return ranked candidates and the source of each request, and whether a simpler model stood in."""
-        if model == "evgen":
-            if (scores := self._network_scores([one.session for one in asked])) is not None:
-                return self._ranked(scores), ["evgen"] * len(asked), False
-            candidates, sources, _ = self._markov(asked)
-            return candidates, sources, True
-        if model == "markov":
-            return self._markov(asked)
-        return self._popular(asked), ["toppop"] * len(asked), False
-
-    def _network_scores(self, sessions: list[Session]) -> np.ndarray | None:
-        """Return probabilities float32 [N, K] of the next intent; None where the memory is busy for too long."""
-        if not self._memory.acquire(timeout=_WAIT_SECONDS):
-            return None
-        try:
-            scores = self.evgen.scores(sessions, live=self.live)
-            for session in sessions:
-                if session.session_id.startswith("\0"):
-                    self.live.forget(session.session_id)
-        finally:
-            self._memory.release()
-        return scores
-
-    def _ranked(self, scores: np.ndarray) -> list[list[Candidate]]:
-        width = min(CANDIDATES, scores.shape[1])
-        best = np.argpartition(-scores, width - 1, axis=1)[:, :width]
-        order = np.argsort(-np.take_along_axis(scores, best, 1), axis=1, kind="stable")
-        best = np.take_along_axis(best, order, 1)
-        names = self.tokenizer.intents
+    def _rank(self, model: str, asked: list[_Asked]) -> list[_Ranked]:
+        if model == "toppop":
+            intents, scores = self._popular(asked)
+            return [
+                _Ranked(self._named(one, intents[row], scores[row], None), "toppop") for row, one in enumerate(asked)
+            ]
+        scored = self._network_scores(asked) if model == "evgen" else [None] * len(asked)
+        left = [row for row, scores in enumerate(scored) if scores is None]
+        markov = dict(zip(left, self._markov([asked[row] for row in left], model == "evgen"), strict=True))
         return [
-            [Candidate(names[intent], float(scores[row, intent]), "sequence") for intent in line]
-            for row, line in enumerate(best.tolist())
+            markov[row] if scores is None else _Ranked(self._best(asked[row], scores), "evgen")
+            for row, scores in enumerate(scored)
         ]
 
-    def _markov(self, asked: list[_Asked]) -> tuple[list[list[Candidate]], list[Source], bool]:
+    def _network_scores(self, asked: list[_Asked]) -> list[np.ndarray | None]:
+        """Return shares float32 [K] of the next intent for each request; None where the memory is busy for too long."""
+        scores: list[np.ndarray | None] = [None] * len(asked)
+        named = [row for row, one in enumerate(asked) if one.request.session is not None]
+        for begin in range(0, len(named), _AT_ONCE):
+            if begin:
+                time.sleep(0)  # whoever waits for the memory comes first
+            if self._memory.acquire(timeout=_WAIT_SECONDS):
+                rows = named[begin : begin + _AT_ONCE]
+                try:
+                    found = self.evgen.scores([asked[row].session for row in rows], live=self.live)
+                finally:
+                    self._memory.release()
+                for row, shares in zip(rows, found, strict=True):
+                    scores[row] = shares
+        nameless = [row for row, one in enumerate(asked) if one.request.session is None]
+        for begin in range(0, len(nameless), _AT_ONCE):  # remembered for as long as they are read
+            rows = nameless[begin : begin + _AT_ONCE]
+            sessions = [replace(asked[row].session, session_id=str(row)) for row in rows]
+            found = self.evgen.scores(sessions, live=self.evgen.live(len(rows)))
+            for row, shares in zip(rows, found, strict=True):
+                scores[row] = shares
+        return scores
+
+    def _best(self, one: _Asked, shares: np.ndarray) -> Iterator[Candidate]:
+        order = np.argsort(-shares, kind="stable")
+        if one.request.rights is None:
+            order = order[:CANDIDATES]
+        return self._named(one, order, shares[order], np.full(len(order), MARKOV))
+
+    def _markov(self, asked: list[_Asked], degraded: bool) -> list[_Ranked]:
         """Rank by the Markov tables, one look-up for all requests that read one table in one way."""
-        intents, scores = self._rest(asked)
+        if not asked:
+            return []
+        intents, scores = self._popular(asked)
         groups: dict[tuple[str, Backoff], list[int]] = defaultdict(list)
         for row, one in enumerate(asked):
             groups[one.settings.markov_context, one.settings.backoff].append(row)
-        found: dict[int, list[Candidate]] = {}
-        sources: dict[int, Source] = {}
-        degraded = False
+        ranked: dict[int, _Ranked] = {}
         for (context, backoff), rows in groups.items():
             windows = [window_of(asked[row].session, intents_only=context == "intents") for row in rows]
             store: NextIntents = self.tables[context]
             if context == "all" and self.store is not None:
                 store = _Observed(self.store)
-            ranking = rank(store, np.concatenate(windows), (intents[rows], scores[rows]), intents.shape[1], backoff)
-            degraded |= isinstance(store, _Observed) and store.degraded
+            found = rank(store, np.concatenate(windows), (intents[rows], scores[rows]), intents.shape[1], backoff)
+            older = degraded or (isinstance(store, _Observed) and store.degraded)
             for place, row in enumerate(rows):
-                reasons: list[Reason] = ["sequence" if s == MARKOV else "popular" for s in ranking.sources[place]]
-                found[row] = self._named(ranking.intents[place], ranking.scores[place], reasons)
-                sources[row] = "markov" if "sequence" in reasons else "toppop"
-        return [found[row] for row in range(len(asked))], [sources[row] for row in range(len(asked))], degraded
+                named = self._named(asked[row], found.intents[place], found.scores[place], found.sources[place])
+                ranked[row] = _Ranked(named, "markov", older)
+        return [ranked[row] for row in range(len(asked))]
 
-    def _popular(self, asked: list[_Asked]) -> list[list[Candidate]]:
-        intents, scores = self._rest(asked)
-        return [self._named(intents[row], scores[row], ["popular"] * intents.shape[1]) for row in range(len(asked))]
-
-    def _rest(self, asked: list[_Asked]) -> tuple[np.ndarray, np.ndarray]:
+    def _popular(self, asked: list[_Asked]) -> tuple[np.ndarray, np.ndarray]:
+        """Return TopPop's intents and scores, [N, W]: the whole catalogue where rights may leave little of it."""
         operators = np.array([one.session.operator for one in asked])
         lines = np.array([one.session.line for one in asked])
         first = np.array([one.first for one in asked])
-        return self.toppop.rank(operators, lines, first, min(CANDIDATES, len(self.tokenizer.intents)))
+        catalogue = len(self.tokenizer.intents)
+        few = any(one.request.rights is not None for one in asked)
+        return self.toppop.rank(operators, lines, first, catalogue if few else min(CANDIDATES, catalogue))
 
-    def _named(self, intents: np.ndarray, scores: np.ndarray, reasons: list[Reason]) -> list[Candidate]:
-        names = self.tokenizer.intents
-        return [
-            Candidate(names[intent], score, reason)
-            for intent, score, reason in zip(intents.tolist(), scores.tolist(), reasons, strict=True)
-            if intent >= 0
-        ]
+    def _named(
+        self, one: _Asked, intents: np.ndarray, scores: np.ndarray, sources: np.ndarray | None
+    ) -> Iterator[Candidate]:
+        """Yield the candidates that the operator may open; a list takes only as many as it shows."""
+        names, rights = self.tokenizer.intents, one.request.rights
+        for place, intent in enumerate(intents.tolist()):
+            if intent >= 0 and (rights is None or names[intent] in rights):
+                reason: Reason = "sequence" if sources is not None and sources[place] == MARKOV else "popular"
+                yield Candidate(names[intent], float(scores[place]), reason)
 
-    def _answer(
-        self, model_id: str, one: _Asked, candidates: list[Candidate], source: Source, degraded: bool
-    ) -> IntentAnswer:
+    def _answer(self, model_id: str, one: _Asked, ranked: _Ranked) -> IntentAnswer:
         request = one.request
-        operator = level(request.operator) or ""
-        rights = {} if request.rights is None else {operator: frozenset(request.rights)}
-        opened = [self.tokenizer.intents[intent] for intent in one.session.intents.tolist() if intent >= 0]
+        operator = request.operator or ""
         shown = assemble(
-            candidates,
+            ranked.candidates,
             one.settings.lists,
             operator=operator,
-            now=request.moment,
-            access=Access(rights, self.validity),
-            opened=opened,
+            now=request.now,
+            access=Access({} if request.rights is None else {operator: request.rights}, self.validity),
+            opened=[str(row.name) for row in request.events if row.kind == INTENT],
             before=request.previous,
         )
-        if shown and all(each.reason == "line_default" for each in shown):
-            source = "default"
-        return IntentAnswer(
+        # Built unchecked: these values are ours.
+        return IntentAnswer.model_construct(
             model_id=model_id,
-            source=source,
-            degraded=degraded,
-            intents=[Suggestion(id=each.intent, score=each.score, reason=each.reason) for each in shown],
+            source=_source(ranked.source, shown),
+            degraded=ranked.degraded,
+            intents=[
+                Suggestion.model_construct(id=each.intent, score=each.score, reason=each.reason) for each in shown
+            ],
         )
+
+
+def _source(model: Source, shown: list[Candidate]) -> Source:
+    """Return whose list it is after rights, times and defaults: the simplest one where nothing else is left."""
+    reasons = {each.reason for each in shown}
+    if not reasons or "sequence" in reasons:
+        return model
+    return "toppop" if "popular" in reasons else "default"

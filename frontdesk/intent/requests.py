@@ -1,65 +1,53 @@
-"""What an operator's screen sends and gets: the check of requests, and the answer."""
+"""What an operator's screen sends and gets: the check of requests, and the answer.
+
+Requests are checked by hand, row by row: a screen sends the whole session every few seconds, and the caller is told the
+row and the field in the words of the other recipes.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Set
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict
 
+from frontdesk.cells import WrongCell, stamp
 from frontdesk.errors import InvalidRequest
+from frontdesk.intent.columns import EVENT, INTENT
 from frontdesk.intent.sessions import LiveRow
 from frontdesk.intent.tokens import Tokenizer
-from frontdesk.requests import MAX_INSTANCES
+from frontdesk.preprocessing.encoding import level
+from frontdesk.requests import MAX_INSTANCES, kind_of
 
 MAX_ROWS = 4_000
 """Rows of one session."""
+MAX_NAME = 200
+"""Characters of a session's name: it is a key of the server's memory."""
 Source = Literal["evgen", "markov", "toppop", "default"]
-Name = str | int | float | bool
+_SCALARS = (str, int, float)
+_ROW = frozenset(("timestamp", "kind", "name", "fields"))
 
 
-class SessionRow(BaseModel):
-    """An opened intent or an event of the session so far; the tokeniser's fields stand in ``fields`` or beside it."""
-
-    model_config = ConfigDict(extra="allow")
-
-    timestamp: datetime
-    kind: Literal["intent", "event"]
-    name: Name
-    fields: dict[str, Any] = Field(default_factory=dict)
-
-
-class SuggestionRequest(BaseModel):
+class SuggestionRequest(NamedTuple):
     """One request.
 
     Attributes:
-        session: its id; the model remembers what it has read of it. None: nothing is remembered.
+        session: its name; the model remembers what it has read of it. None: nothing is remembered.
         operator, line: who asks; unknown ones are answered as newcomers.
         events: the session so far, in any order; rows delivered twice count once.
         rights: intents that the operator may open; None for all.
         previous: what the screen shows now, best first.
-        now: the time of the request; None for the server's clock.
+        now: the time of the request.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
-    session: str | None = Field(default=None, max_length=200)
-    operator: Name | None = None
-    line: Name | None = None
-    events: list[SessionRow] = Field(default_factory=list, max_length=MAX_ROWS)
-    rights: list[str] | None = None
-    previous: list[str] = Field(default_factory=list)
-    now: datetime | None = None
-
-    def live_rows(self, tokenizer: Tokenizer) -> list[LiveRow]:
-        """Return the rows as the tokeniser reads them."""
-        return [LiveRow(row.timestamp, row.kind, row.name, row.fields | (row.model_extra or {})) for row in self.events]
-
-    @property
-    def moment(self) -> datetime:
-        """The time of the request; one without a zone is UTC."""
-        now = self.now or datetime.now(UTC)
-        return now if now.tzinfo else now.replace(tzinfo=UTC)
+    session: str | None
+    operator: str | None
+    line: str | None
+    events: list[LiveRow]
+    rights: frozenset[str] | None
+    previous: list[str]
+    now: datetime
 
 
 class Suggestion(BaseModel):
@@ -81,6 +69,7 @@ class IntentAnswer(BaseModel):
     Attributes:
         source: the model that made the list; ``default`` where only the line's own suggestions were left.
         degraded: a simpler model, or an older table, answered in place of the one that the line asks for.
+        intents: at most six, best first; empty where the operator may open nothing.
     """
 
     model_config = ConfigDict(protected_namespaces=())
@@ -91,34 +80,106 @@ class IntentAnswer(BaseModel):
     intents: list[Suggestion]
 
 
-_requests = TypeAdapter(list[SuggestionRequest])
+FIELDS = SuggestionRequest._fields
 
 
 def parse_requests(instances: Any, tokenizer: Tokenizer) -> list[SuggestionRequest]:
     """Check the instances of a request.
 
+    Names (session, operator, line, intents, events, values of fields) are text, numbers or booleans and are written as
+    in tables (`encoding.level`); times are ISO 8601 text or Unix times (`cells.stamp`). Null, an absent field and a
+    blank text are a missing value.
+
     Raises:
-        InvalidRequest: names the instance and the field: ``instances[3].events[0].kind: ...``.
+        InvalidRequest: names the instance and the field: ``instances[3].events[0].kind: must be ...``.
     """
     if not isinstance(instances, list):
-        raise InvalidRequest("must be a list of objects", where="instances")
+        raise InvalidRequest(f"must be a list of objects, not {kind_of(instances)}", where="instances")
     if len(instances) > MAX_INSTANCES:
-        raise InvalidRequest(f"{len(instances)} instances are more than {MAX_INSTANCES}", where="instances")
+        words = f"{len(instances)} instances are more than {MAX_INSTANCES}"
+        raise InvalidRequest(words, where="instances", remedy="Send them in parts")
+    known = frozenset(tokenizer.fields)
+    return [_request(instance, f"instances[{place}]", known) for place, instance in enumerate(instances)]
+
+
+def _request(instance: Any, where: str, known: Set[str]) -> SuggestionRequest:
+    _require_object(instance, where)
+    if unknown := instance.keys() - FIELDS:
+        raise _no_such_field(where, unknown, FIELDS)
+    get = instance.get
+    session = _name(get("session"), where, "session")
+    if session is not None and len(session) > MAX_NAME:
+        raise InvalidRequest(f"is longer than {MAX_NAME} characters", where=f"{where}.session")
+    rows = get("events")
+    if rows is not None and not isinstance(rows, list):
+        raise InvalidRequest(f"must be a list of objects or null, not {kind_of(rows)}", where=f"{where}.events")
+    if rows and len(rows) > MAX_ROWS:
+        raise InvalidRequest(f"{len(rows)} rows are more than {MAX_ROWS}", where=f"{where}.events")
+    return SuggestionRequest(
+        session,
+        _name(get("operator"), where, "operator"),
+        _name(get("line"), where, "line"),
+        [_row(row, where, place, known) for place, row in enumerate(rows or ())],
+        None if (rights := _names(get("rights"), where, "rights")) is None else frozenset(rights),
+        _names(get("previous"), where, "previous") or [],
+        _moment(get("now"), where, "now") or datetime.now(UTC),
+    )
+
+
+def _row(row: Any, where: str, place: int, known: Set[str]) -> LiveRow:
     try:
-        requests = _requests.validate_python(instances)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        words = "there is no such field" if first["type"] == "extra_forbidden" else first["msg"]
-        raise InvalidRequest(words, where="instances" + _path(first["loc"])) from None
-    known = set(tokenizer.fields)
-    for place, request in enumerate(requests):
-        for number, row in enumerate(request.events):
-            if unknown := (row.fields.keys() | (row.model_extra or {}).keys()) - known:
-                where = f"instances[{place}].events[{number}].{min(unknown)[:80]}"
-                has = ", ".join(["timestamp", "kind", "name", *tokenizer.fields])
-                raise InvalidRequest("there is no such field", where=where, remedy=f"Fields: {has}")
-    return requests
+        _require_object(row, "")
+        kind, name, fields = row.get("kind"), row.get("name"), row.get("fields")
+        if kind != INTENT and kind != EVENT:
+            raise InvalidRequest(f"must be {INTENT!r} or {EVENT!r}", where=".kind")
+        moment = _moment(row.get("timestamp"), "", "timestamp")
+        if moment is None or (name := _name(name, "", "name")) is None:
+            raise InvalidRequest("is missing", where=".timestamp" if moment is None else ".name")
+        if fields is None:
+            fields = {}
+        elif not isinstance(fields, dict):
+            raise InvalidRequest(f"must be an object or null, not {kind_of(fields)}", where=".fields")
+        if beside := row.keys() - _ROW:
+            fields = {**fields, **{key: row[key] for key in beside}}
+        if not fields.keys() <= known:
+            raise _no_such_field("", fields.keys() - known, (*sorted(_ROW), *sorted(known)))
+        for key, value in fields.items():
+            if value is not None and not isinstance(value, _SCALARS):
+                _name(value, "", key)  # raises
+        return LiveRow(moment, kind, name, fields)
+    except InvalidRequest as error:  # the place is put together for those that need it only
+        place_of = f"{where}.events[{place}]{error.where}"
+        raise InvalidRequest(error.message, where=place_of, remedy=error.remedy) from None
 
 
-def _path(location: tuple[int | str, ...]) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part[:80]}" for part in location)
+def _require_object(value: Any, where: str) -> None:
+    if not isinstance(value, dict):
+        raise InvalidRequest(f"must be an object, not {kind_of(value)}", where=where)
+
+
+def _name(value: Any, where: str, field: str) -> str | None:
+    if value is None or isinstance(value, _SCALARS):
+        return level(value)
+    raise InvalidRequest(f"must be text, a number or null, not {kind_of(value)}", where=f"{where}.{field[:80]}")
+
+
+def _names(value: Any, where: str, field: str) -> list[str] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list):
+        raise InvalidRequest(f"must be a list of intents or null, not {kind_of(value)}", where=f"{where}.{field}")
+    names = [_name(each, where, f"{field}[{place}]") for place, each in enumerate(value)]
+    return [name for name in names if name is not None]
+
+
+def _moment(value: Any, where: str, field: str) -> datetime | None:
+    try:
+        return stamp(value)
+    except WrongCell:
+        words = "must be a time such as 2024-02-29T12:00:00+00:00"
+        raise InvalidRequest(words, where=f"{where}.{field}") from None
+
+
+def _no_such_field(where: str, unknown: Set[str], fields: tuple[str, ...]) -> InvalidRequest:
+    remedy = f"Fields: {', '.join(fields)}"
+    return InvalidRequest("there is no such field", where=f"{where}.{min(unknown)[:80]}", remedy=remedy)

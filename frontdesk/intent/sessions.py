@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,11 +19,12 @@ import pyarrow.compute as pc
 
 from frontdesk.errors import EmptyTable
 from frontdesk.intent.columns import FIELD_PREFIX, INTENT, IntentColumns
-from frontdesk.intent.tokens import FIRST_TOKEN, UNKNOWN_INTENT, UNSEEN, Tokenizer, field_value
+from frontdesk.intent.tokens import FIELD_CHARACTERS, FIRST_TOKEN, UNKNOWN_INTENT, UNSEEN, Tokenizer
 from frontdesk.preprocessing.encoding import level
 
 _HOUR = 3_600_000_000
 _DAY = 24 * _HOUR
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -281,8 +283,7 @@ def _options(
     return offsets, np.array([intent for each in lists for intent in each], np.int32)
 
 
-@dataclass(frozen=True)
-class LiveRow:
+class LiveRow(NamedTuple):
     """One row as the operator's screen sends it: values of any type, as JSON brings them."""
 
     timestamp: datetime
@@ -304,16 +305,17 @@ def live_session(
     """
     seen: set[tuple[Any, ...]] = set()
     known: list[tuple[int, str, int]] = []
-    for row in rows:
-        name = level(row.name) or ""
-        full = tuple(level(row.fields.get(field)) or "" for field in tokenizer.fields)
-        stamp = _microseconds(row.timestamp)
-        key = (stamp, row.kind, name, *full)
-        if tokenizer.one_delivery and key in seen:
-            continue
-        seen.add(key)
-        known.append((stamp, row.kind, tokenizer.token(row.kind, name, [field_value(value) for value in full])))
-    known.sort(key=lambda each: each[0])
+    for moment, kind, name, fields in rows:
+        text = level(name) or ""
+        full = [level(fields.get(field)) or "" for field in tokenizer.fields]
+        stamp = _microseconds(moment)
+        if tokenizer.one_delivery:
+            before = len(seen)
+            seen.add((stamp, kind, text, *full))
+            if len(seen) == before:
+                continue
+        known.append((stamp, kind, tokenizer.token(kind, text, [value[:FIELD_CHARACTERS] for value in full])))
+    known.sort(key=itemgetter(0))
     tokens = np.array([token for _, _, token in known], np.int32)
     is_intent = np.array([kind == INTENT for _, kind, _ in known], bool)
     intents = np.where(is_intent & (tokens != UNKNOWN_INTENT), tokens - FIRST_TOKEN, UNSEEN).astype(np.int32)
@@ -331,6 +333,4 @@ def live_session(
 
 
 def _microseconds(moment: datetime) -> int:
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    since = aware - datetime(1970, 1, 1, tzinfo=UTC)
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _MICROSECOND

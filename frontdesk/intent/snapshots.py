@@ -52,7 +52,7 @@ def take_sessions(
     snapshot_id = work_key("etl", recipe=NAME, sources=digests, columns=mapping, split=split)
     if finished := store.manifest(KIND, snapshot_id):
         return finished
-    read = {role: _read(uri, columns) for role, uri in sources.items()}
+    read = {role: read_table(uri, columns) for role, uri in sources.items()}
     refused = [one for _, found in read.values() for one in found]
     rows = usable_rows(read["data"][0], columns)
     if test is None:
@@ -95,12 +95,12 @@ def take_sessions(
     return manifest
 
 
-def read_table(uri: str, columns: IntentColumns) -> pa.Table:
-    """Return the good rows of a log in file order (schema of `columns.schema_of`); see `take_sessions` for errors."""
-    return _read(uri, columns)[0]
+def read_table(uri: str, columns: IntentColumns) -> tuple[pa.Table, list[Refusal]]:
+    """Return the good rows of a log in file order (schema of `columns.schema_of`), and the others.
 
-
-def _read(uri: str, columns: IntentColumns) -> tuple[pa.Table, list[Refusal]]:
+    Raises:
+        DataError: the log cannot be read, lacks a column, or has no good row.
+    """
     name = uri.rpartition("/")[2]
     parts, refused = [], []
     for raw in raw_batches(uri, dict.fromkeys(columns.roles.values())):

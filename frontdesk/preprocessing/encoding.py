@@ -64,6 +64,8 @@ def level(value: Any) -> str | None:
 
     A whole number is written without a fraction, because a table that holds one null turns integers into floats.
     """
+    if isinstance(value, str):
+        return value.strip() or None
     if value is None:
         return None
     if isinstance(value, bool):

@@ -140,9 +140,7 @@ def offline(rows: list[LiveRow], columns: IntentColumns, tokenizer: Tokenizer) -
     return session_set(rows_of(pa.table(made), logged)[0], tokenizer, logged)
 
 
-VALUES = st.one_of(
-    st.none(), st.sampled_from(["Pay", " Pay ", "", "Block", "x" * 150]), st.integers(0, 3), st.booleans()
-)
+VALUES = (st.sampled_from(["Pay", " Pay ", "", "Block", "x" * 150]), st.integers(0, 3), st.booleans())
 
 
 @settings(max_examples=60)
@@ -150,8 +148,7 @@ VALUES = st.one_of(
 def test_a_replayed_stream_gives_the_log_s_tokens(data: st.DataObject) -> None:
     """Order, lateness, duplicates: what the screen sends, in any order and twice, is what the log holds."""
     columns = DEFAULT_INTENT_COLUMNS
-    text_type = data.draw(st.sampled_from([str, int, bool]))
-    values = VALUES.filter(lambda value: value is None or type(value) is text_type)
+    values = st.none() | data.draw(st.sampled_from(VALUES))  # a column holds values of one type
     drawn = data.draw(
         st.lists(st.tuples(st.booleans(), st.sampled_from(["A", "B", "c", " d"]), values), min_size=1, max_size=12)
     )

@@ -1,0 +1,354 @@
+"""Next intents per second and core: the network and the Markov table in every form, and both behind KServe.
+
+    python -m benchmarks.intent_serving [--bundle DIR] [--rounds 5] [--rate 1000] [--seconds 10]
+
+In process, every system answers the same requests, one at a time, on one thread: sessions that grow by one row from
+request to request, from the tokenised session to ranked intents. Systems take turns in rounds, A B C then C B A, so
+that a busy moment of the machine meets all of them, and ratios are taken inside a round. Time is the thread's processor
+time where nothing is waited for, and the wall clock for Redis.
+
+Behind HTTP, a process of its own offers requests at a fixed rate from a schedule, whether the answers come or not, and
+a latency counts from the moment of the schedule: a server that falls behind is not asked less.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import torch
+
+from benchmarks.engines import hardware
+from frontdesk.intent.batches import pad_requests
+from frontdesk.intent.codec import decode, encode
+from frontdesk.intent.configuration import Configuration, LineConfiguration
+from frontdesk.intent.engines.arrays import softmax
+from frontdesk.intent.engines.eager import EagerEngine
+from frontdesk.intent.keys import window_of
+from frontdesk.intent.live import LiveSessions
+from frontdesk.intent.markov import Found, MarkovTable, NextIntents, rank
+from frontdesk.intent.opening import IntentBundle, full_pass, load_intents
+from frontdesk.intent.redis_store import RedisTable, connect, prefix_of, publish
+from frontdesk.intent.requests import parse_requests
+from frontdesk.intent.sessions import Session
+from frontdesk.simulation.sessions import simulate
+from tests.serving.process import ServerProcess, free_port
+
+SHOWN = 6
+CONNECTIONS = 64
+MOST_WAITING = 2_000
+"""Requests that the load process lets wait for a connection; beyond them it drops, and says so."""
+_LINES = ("evgen", "markov")
+Answer = Callable[[Session], Any]
+
+
+def streams(sessions: int, longest: int = 30) -> list[dict[str, Any]]:
+    """Return requests of simulated sessions, each one row longer than the one before it."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for row in simulate(sessions * 40, seed=41).to_pylist():
+        rows.setdefault(row["session_id"], []).append(row)
+    found = []
+    for name, session in list(rows.items())[:sessions]:
+        session.sort(key=lambda row: row["timestamp"])
+        events = [
+            {each: row[each] for each in ("kind", "name", "element", "text")}
+            | {"timestamp": row["timestamp"].isoformat()}
+            for row in session[:longest]
+        ]
+        who = {"session": name, "operator": session[0]["operator"], "line": session[0]["line"]}
+        found += [who | {"events": events[:size]} for size in range(1, len(events) + 1)]
+    return found
+
+
+@contextlib.contextmanager
+def redis_on(folder: Path) -> Iterator[str | None]:
+    """Start a Redis and yield its address; None where there is no redis-server."""
+    if shutil.which("redis-server") is None:
+        yield None
+        return
+    port = free_port()
+    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        try:
+            _wait_for(port)
+            yield f"redis://127.0.0.1:{port}/0"
+        finally:
+            process.terminate()
+
+
+def _wait_for(port: int) -> None:
+    for _ in range(500):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.02)
+    raise SystemExit("a server did not start")
+
+
+class PlainKeys:
+    """The table as one Redis string per key, as a first version would have it.
+
+    Args:
+        client: Redis.
+        single: one GET per key, five round trips; else one MGET.
+    """
+
+    def __init__(self, client: Any, *, single: bool) -> None:
+        self._client, self._single = client, single
+
+    def write(self, table: MarkovTable) -> None:
+        """Store every key."""
+        keys, values = table.keys.tolist(), encode(table, 0, len(table.keys))
+        for begin in range(0, len(keys), 1_000):
+            part = zip(keys[begin : begin + 1_000], values[begin : begin + 1_000], strict=True)
+            self._client.mset({f"plain:{key}": value for key, value in part})
+
+    def look_up(self, keys: np.ndarray) -> Found:
+        """Return what followed the keys, uint64 [N, M]."""
+        names = [f"plain:{key}" for key in keys.ravel().tolist()]
+        values = [self._client.get(name) for name in names] if self._single else self._client.mget(names)
+        return decode(values, (keys.shape[0], keys.shape[1]))
+
+
+def systems(bundle: IntentBundle, folder: Path, address: str | None) -> dict[str, tuple[Answer, bool]]:
+    """Return ``{name: (answer, whether something is waited for)}``."""
+    network, table = bundle.evgen.network, bundle.recommender.tables["all"]
+    scores, live = full_pass(network), LiveSessions(network)
+
+    def ranked(logits: np.ndarray) -> Any:
+        return np.argsort(-softmax(logits), axis=1)[:, :SHOWN]
+
+    def markov(store: NextIntents) -> Answer:
+        def answer(session: Session) -> Any:
+            rest = bundle.recommender.toppop.rank(
+                np.array([session.operator]), np.array([session.line]), np.array([not session.is_intent.any()]), SHOWN
+            )
+            return rank(store, window_of(session), rest, SHOWN).intents
+
+        return answer
+
+    found: dict[str, tuple[Answer, bool]] = {
+        "EvGen, full pass in arrays": (lambda session: np.argsort(-scores([session]), axis=1)[:, :SHOWN], False),
+        "EvGen, cached step in arrays": (lambda session: ranked(live.logits([session])), False),
+    }
+    torch.set_num_threads(1)
+    eager = EagerEngine(folder)
+    found["EvGen, full pass in torch eager"] = (
+        lambda session: ranked(eager.logits(pad_requests([session]))[:, len(session.tokens)]),
+        False,
+    )
+    found["Markov in memory"] = (markov(table), False)
+    if address is not None:
+        client = connect(address, timeout_seconds=10)
+        prefix = prefix_of(bundle.tokenizer.digest)
+        publish(client, prefix, table)
+        gets, mget = PlainKeys(client, single=True), PlainKeys(client, single=False)
+        gets.write(table)
+        found["Markov in Redis, 5 GETs"] = (markov(gets), True)
+        found["Markov in Redis, MGET"] = (markov(mget), True)
+        found["Markov in Redis, generations, pipelined"] = (markov(RedisTable(client, prefix)), True)
+    return found
+
+
+@dataclass
+class Cell:
+    """Seconds of a request by round."""
+
+    rounds: list[float] = field(default_factory=list)
+    waits: bool = False
+
+
+def in_process(bundle: IntentBundle, folder: Path, address: str | None, rounds: int) -> dict[str, Cell]:
+    """Time every system on the same requests; the first round is thrown away."""
+    requests = streams(12)
+    sessions = [bundle.recommender._asked(one).session for one in parse_requests(requests, bundle.tokenizer)]
+    known = systems(bundle, folder, address)
+    calls: dict[str, tuple[Callable[[Any], Any], list[Any], bool]] = {
+        name: (answer, sessions, waits) for name, (answer, waits) in known.items()
+    }
+    lines = {model: Configuration(default=LineConfiguration(model=model)) for model in _LINES}
+    for model, configuration in lines.items():
+
+        def whole(request: dict[str, Any], configuration: Configuration = configuration) -> Any:
+            bundle.recommender.configuration = configuration
+            return bundle.dump(bundle.predict([request]))
+
+        calls[f"request to answer, {model}"] = (whole, list(requests), False)
+    cells = {name: Cell(waits=waits) for name, (_, _, waits) in calls.items()}
+    for turn in range(rounds + 1):
+        for name in list(calls) if turn % 2 else list(calls)[::-1]:
+            answer, asked, waits = calls[name]
+            clock = time.perf_counter if waits else time.thread_time
+            gc.collect()
+            began = clock()
+            for one in asked:
+                answer(one)
+            if turn:
+                cells[name].rounds.append((clock() - began) / len(asked))
+    return cells
+
+
+def behind_http(location: Path, rates: Sequence[int], seconds: float, scratch: Path) -> list[dict[str, Any]]:
+    """Offer requests to the served bundle from another process; return one line for each model and rate."""
+    from tests.intent_bundles import with_configuration
+
+    found = []
+    requests = streams(60)
+    for model in _LINES:
+        served = with_configuration(
+            location, Configuration(default=LineConfiguration(model=model)), scratch / f"bundle-{model}"
+        )
+        bodies = scratch / "bodies.json"
+        bodies.write_bytes(orjson.dumps(requests))
+        with ServerProcess.of_bundles(scratch / "log.jsonl", served) as server:
+            _load(server.port, bodies, rates[0] // 4 + 1, 2)
+            for rate in rates:
+                cpu = _cpu_seconds(server.process.pid)
+                line = _load(server.port, bodies, rate, seconds)
+                spent = _cpu_seconds(server.process.pid) - cpu
+                found.append({"model": model, "cpu": 1e3 * spent / max(line["answered"], 1), **line})
+    return found
+
+
+def _load(port: int, bodies: Path, rate: int, seconds: float) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.intent_serving", "--load", str(port), str(bodies)]
+    done = subprocess.run(
+        [*command, "--rate", str(rate), "--seconds", str(seconds)], check=True, stdout=subprocess.PIPE
+    )
+    line: dict[str, Any] = orjson.loads(done.stdout)
+    return line
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def offer(port: int, bodies: Path, rate: int, seconds: float) -> dict[str, Any]:
+    """Be the load process: send at the moments of a schedule over some connections."""
+    head = b"POST /v1/models/intent:predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    ready = []
+    for request in orjson.loads(bodies.read_bytes()):
+        body = orjson.dumps({"instances": [request]})
+        ready.append(head + b"content-length: %d\r\n\r\n%b" % (len(body), body))
+    waiting: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(MOST_WAITING)
+    times: list[float] = []
+    failed = dropped = 0
+
+    async def connection() -> None:
+        nonlocal failed
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        while True:
+            due, request = await waiting.get()
+            writer.write(request)
+            answer = await reader.readuntil(b"\r\n\r\n")
+            start = answer.lower().index(b"content-length:") + 15
+            await reader.readexactly(int(answer[start : answer.index(b"\r", start)]))
+            if answer.startswith(b"HTTP/1.1 200"):
+                times.append(time.perf_counter() - due)
+            else:
+                failed += 1
+            waiting.task_done()
+
+    connections = [asyncio.create_task(connection()) for _ in range(CONNECTIONS)]
+    await asyncio.sleep(0.2)
+    began = time.perf_counter()
+    for number in range(int(rate * seconds)):
+        due = began + number / rate
+        while (left := due - time.perf_counter()) > 0:
+            await asyncio.sleep(left)
+        try:
+            waiting.put_nowait((due, ready[number % len(ready)]))
+        except asyncio.QueueFull:
+            dropped += 1
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(waiting.join(), 20)
+    for one in connections:
+        one.cancel()
+    shares = np.percentile(times, [50, 90, 99]) * 1e3 if times else [float("nan")] * 3
+    names = dict(zip(("p50", "p90", "p99"), map(float, shares), strict=True))
+    return {"rate": rate, "answered": len(times), "failed": failed, "dropped": dropped, **names}
+
+
+def report(cells: dict[str, Cell], served: list[dict[str, Any]]) -> str:
+    """Return the figures as text."""
+    reference = cells["EvGen, full pass in arrays"].rounds
+    lines = ["| in process, one thread | requests/s per core | microseconds | / full pass, by round |"]
+    lines += ["| --- | --- | --- | --- |"]
+    for name, cell in cells.items():
+        middle = statistics.median(cell.rounds)
+        ratios = [mine / theirs for mine, theirs in zip(cell.rounds, reference, strict=True)]
+        clock = " (wall)" if cell.waits else ""
+        lines.append(f"| {name}{clock} | {1 / middle:,.0f} | {middle * 1e6:.0f} | {statistics.median(ratios):.2f} |")
+    lines += ["", "| behind KServe, milliseconds | offered/s | p50 | p90 | p99 | answered | dropped | CPU |"]
+    lines += ["| --- | --- | --- | --- | --- | --- | --- | --- |"]
+    lines += [
+        f"| {one['model']} | {one['rate']:,} | {one['p50']:.1f} | {one['p90']:.1f} | {one['p99']:.1f} | "
+        f"{one['answered']:,} | {one['dropped'] + one['failed']:,} | {one['cpu']:.2f} |"
+        for one in served
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, or be the load process."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", type=Path, help="a bundle of simulated sessions; default: a new one")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--rate", type=int, default=1_000, help="highest offered rate; a quarter and a half are tried too"
+    )
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--load", nargs=2, metavar=("PORT", "FILE"), help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.load:
+        port, bodies = chosen.load
+        print(orjson.dumps(asyncio.run(offer(int(port), Path(bodies), chosen.rate, chosen.seconds))).decode())
+        return
+    rate = min(chosen.rate, 1_000)
+    with tempfile.TemporaryDirectory(prefix="frontdesk-bench-") as scratch:
+        folder = Path(scratch)
+        location = chosen.bundle or _small_bundle(folder / "made")
+        bundle = load_intents(location)
+        print(hardware())
+        config = bundle.network.config
+        print(f"bundle {bundle.model_id}: width {config.width}, {config.layers} layers, {config.intents} intents")
+        with redis_on(folder) as address:
+            cells = in_process(bundle, location, address, chosen.rounds)
+        served = behind_http(location, (rate // 4, rate // 2, rate), min(chosen.seconds, 10), folder)
+        print(report(cells, served))
+        print(f"load at the end: {os.getloadavg()[0]:.1f}")
+
+
+def _small_bundle(folder: Path) -> Path:
+    import pyarrow.parquet as pq
+
+    from tests.intent_bundles import run_jobs
+
+    print("training a bundle on simulated sessions ...", flush=True)
+    folder.mkdir()
+    pq.write_table(simulate(20_000, seed=7), folder / "sessions.parquet")
+    sizes = {"width": 64, "layers": 2, "heads": 4, "memory": 256}
+    return run_jobs(folder / "sessions.parquet", folder, **sizes).bundle
+
+
+if __name__ == "__main__":
+    main()
