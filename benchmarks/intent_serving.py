@@ -41,12 +41,10 @@ from benchmarks.engines import hardware
 from frontdesk.intent.batches import pad_requests
 from frontdesk.intent.codec import decode, encode
 from frontdesk.intent.configuration import Configuration, LineConfiguration
-from frontdesk.intent.engines.arrays import softmax
 from frontdesk.intent.engines.eager import EagerEngine
-from frontdesk.intent.keys import window_of
-from frontdesk.intent.live import LiveSessions
+from frontdesk.intent.keys import suffix_keys, window_of
 from frontdesk.intent.markov import Found, MarkovTable, NextIntents, rank
-from frontdesk.intent.opening import IntentBundle, full_pass, load_intents
+from frontdesk.intent.opening import IntentBundle, load_intents
 from frontdesk.intent.redis_store import RedisTable, connect, prefix_of, publish
 from frontdesk.intent.requests import parse_requests
 from frontdesk.intent.sessions import Session
@@ -130,11 +128,11 @@ class PlainKeys:
 
 def systems(bundle: IntentBundle, folder: Path, address: str | None) -> dict[str, tuple[Answer, bool]]:
     """Return ``{name: (answer, whether something is waited for)}``."""
-    network, table = bundle.evgen.network, bundle.recommender.tables["all"]
-    scores, live = full_pass(network), LiveSessions(network)
+    evgen, table = bundle.evgen, bundle.recommender.tables["all"]
+    live = evgen.live()
 
-    def ranked(logits: np.ndarray) -> Any:
-        return np.argsort(-softmax(logits), axis=1)[:, :SHOWN]
+    def ranked(scores: np.ndarray) -> Any:
+        return np.argsort(-scores, axis=1)[:, :SHOWN]
 
     def markov(store: NextIntents) -> Answer:
         def answer(session: Session) -> Any:
@@ -146,13 +144,18 @@ def systems(bundle: IntentBundle, folder: Path, address: str | None) -> dict[str
         return answer
 
     found: dict[str, tuple[Answer, bool]] = {
-        "EvGen, full pass in arrays": (lambda session: np.argsort(-scores([session]), axis=1)[:, :SHOWN], False),
-        "EvGen, cached step in arrays": (lambda session: ranked(live.logits([session])), False),
+        "EvGen, full pass in arrays": (lambda session: ranked(evgen.scores([session])), False),
+        "EvGen, cached step in arrays": (lambda session: ranked(evgen.scores([session], live=live)), False),
     }
     torch.set_num_threads(1)
     eager = EagerEngine(folder)
     found["EvGen, full pass in torch eager"] = (
-        lambda session: ranked(eager.logits(pad_requests([session]))[:, len(session.tokens)]),
+        lambda session: ranked(
+            evgen.stacking.mix(
+                eager.logits(pad_requests([session]))[:, len(session.tokens)],
+                evgen.counts.look_up(suffix_keys(window_of(session))),
+            )
+        ),
         False,
     )
     found["Markov in memory"] = (markov(table), False)
@@ -329,7 +332,7 @@ def main() -> None:
         location = chosen.bundle or _small_bundle(folder / "made")
         bundle = load_intents(location)
         print(hardware())
-        config = bundle.network.config
+        config = bundle.evgen.network.config
         print(f"bundle {bundle.model_id}: width {config.width}, {config.layers} layers, {config.intents} intents")
         with redis_on(folder) as address:
             cells = in_process(bundle, location, address, chosen.rounds)

@@ -42,7 +42,7 @@ def test_replayed_streams_get_the_lists_that_were_measured(
     asked = Requests.of(test)
     table, toppop = bundle.recommender.tables[context], bundle.recommender.toppop
     lists = {
-        "evgen": lambda: evgen_ranking(bundle.network, test, asked).intents,
+        "evgen": lambda: evgen_ranking(bundle.evgen, test, asked).intents,
         "toppop": lambda: toppop_lists(toppop, asked),
     }.get(model, lambda: markov_ranking(table, toppop, test, asked, intents_only=context == "intents").intents)()
     names = np.array([*bundle.tokenizer.intents, ""])

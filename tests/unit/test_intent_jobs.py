@@ -17,7 +17,7 @@ from frontdesk.errors import BadColumns, BundleError, DataCheckFailed, EmptyTabl
 from frontdesk.intent.columns import DEFAULT_INTENT_COLUMNS
 from frontdesk.intent.golden import golden_difference, golden_requests, sessions_of
 from frontdesk.intent.jobs import IntentJobs
-from frontdesk.intent.opening import IntentBundle, cached_steps, full_pass, load_intents, prove
+from frontdesk.intent.opening import IntentBundle, cached_steps, load_intents, prove
 from frontdesk.simulation.sessions import simulate
 from frontdesk.storage import Store
 from tests.intent_bundles import IntentRun, run_jobs, shown
@@ -125,11 +125,11 @@ def test_an_altered_byte_is_found(intent_run: IntentRun, tmp_path: Path) -> None
 
 def test_both_ways_of_asking_are_proven_against_the_golden_rows(intent_run: IntentRun) -> None:
     bundle = load_intents(intent_run.bundle)
-    for scores in (full_pass(bundle.network), cached_steps(bundle.network)):
+    for scores in (bundle.evgen.scores, cached_steps(bundle.evgen)):
         assert golden_difference(intent_run.bundle, bundle.tokenizer, scores) < 2e-5
-    bundle.network.out.bias[0] += 0.1
+    bundle.evgen.network.out.bias[0] += 0.1
     with pytest.raises(BundleError, match="full pass differs"):
-        prove(bundle.network, intent_run.bundle, bundle.tokenizer, 1e-4)
+        prove(bundle.evgen, intent_run.bundle, bundle.tokenizer, 1e-4)
 
 
 def test_golden_rows_hold_no_session_of_an_operator(intent_run: IntentRun, intent_bundle: IntentBundle) -> None:
