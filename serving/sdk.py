@@ -23,6 +23,7 @@ def _empty_command_line() -> Iterator[None]:
 with _empty_command_line():
     from kserve import InferInput, InferOutput, InferRequest, InferResponse, Model, ModelServer
     from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady, ServerNotReady
+    from kserve.model import InferenceVerb
     from kserve.protocol.dataplane import DataPlane
     from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
     from kserve.protocol.grpc.server import GRPCServer
@@ -38,6 +39,7 @@ __all__ = [
     "InferRequest",
     "InferResponse",
     "InferenceServicer",
+    "InferenceVerb",
     "InvalidInput",
     "Model",
     "ModelNotFound",
