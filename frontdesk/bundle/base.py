@@ -87,6 +87,10 @@ class Bundle(ABC):
             words = f"the bundle is complete but cannot be understood ({type(error).__name__})"
             raise BundleError(words, where=str(location), remedy="Use the release that made it") from error
 
+    def validate(self, instances: Any) -> Any:
+        """Check request instances as `predict` does. Raises `InvalidRequest`."""
+        return self.predict(instances)
+
     @abstractmethod
     def predict(self, instances: Any) -> Sequence[BaseModel]:
         """Answer request instances. Raises `InvalidRequest` that names the instance and the field."""
