@@ -123,7 +123,8 @@ def draft_bundle(
     inputs, rows = golden_inputs(spec)
     golden = golden_table(inputs, reference.probabilities(inputs, rows), spec)
     taxonomy = Taxonomy.of(spec)
-    policy = learn_policy(_validation(trained, spec), taxonomy)
+    # The fields of a ticket can tell its type; a bank alone tells nothing of what a mail is about.
+    policy = learn_policy(_validation(trained, spec), taxonomy, needs_text=recipe == "email")
     metrics: dict[str, Any] = {}
     draft = target.with_name(f".{target.name}.unproven")
     save_bundle(

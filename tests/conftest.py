@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
-from tests.bundles import ticket_bundle, ticket_bundles  # noqa: F401
+from tests.bundles import email_run, ticket_bundle, ticket_bundles  # noqa: F401
 from tests.lifecycle_run import finished  # noqa: F401
 from tests.redis_server import redis_server  # noqa: F401
 from tests.s3_server import S3, environment, s3, s3_process  # noqa: F401
