@@ -113,5 +113,5 @@ def email_run(spark: object, tmp_path_factory: pytest.TempPathFactory) -> EmailR
 
     folder = tmp_path_factory.mktemp("mails")
     write(simulate(300, seed=7), folder / "mails.parquet")
-    small = {"folds": 1, "epochs": 2, "vocabulary": 600, "grams": 3_000, "directions": 32, "hidden": 32}
+    small = {"folds": 1, "epochs": 2, "vocabulary": 600, "grams": 1_500, "directions": 16, "hidden": 16}
     return run_email_jobs(folder, folder / "mails.parquet", **small)
