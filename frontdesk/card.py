@@ -9,6 +9,8 @@ from frontdesk.decisions import Policy
 from frontdesk.preprocessing.spec import Spec
 
 _KINDS = {
+    "email-hub": "A pretrained encoder of transformers, fine-tuned, with a decoder for every label set",
+    "email-subword": "Grams of subword pieces read by a network and by linear machines, combined for every label set",
     "ticket-network": "v2: word embeddings, parallel convolutions, embedded categories, wide n-grams, two decoders",
     "ticket-classical": "v1: topics, TF-IDF similarity to every label, a pointwise ranker over candidates",
 }
@@ -29,7 +31,7 @@ def model_card(
     sections = [
         f"# Model card: {recipe}",
         f"{_KINDS.get(model_kind, model_kind)}. Trained on snapshot `{snapshot}`, {spec.documents:,} rows.",
-        _inputs(spec),
+        _inputs(spec, pieces=recipe == "email"),
         _answers(spec),
         _measured(metrics),
         _decisions(policy),
@@ -49,8 +51,9 @@ def _number(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else "-"
 
 
-def _inputs(spec: Spec) -> str:
-    rows = [["text", ", ".join(spec.text) or "-", f"{len(spec.vocabulary):,} words, first {spec.max_tokens} of a text"]]
+def _inputs(spec: Spec, *, pieces: bool) -> str:
+    fitted = "pieces of words" if pieces else f"{len(spec.vocabulary):,} words"
+    rows = [["text", ", ".join(spec.text) or "-", f"{fitted}, first {spec.max_tokens} of a text"]]
     for name, levels in spec.categorical.items():
         rows.append(["category", name, f"{len(levels):,} levels"])
     for name, number in spec.numeric.items():

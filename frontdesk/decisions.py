@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -47,6 +47,7 @@ class HeadPolicy:
         gap: two best labels closer than this are ambiguous.
         coverage: for each simulated precision, the threshold and the share of held-out rows it automates.
         rows: held-out rows with a label, that all of this was learnt from.
+        needs_text: abstain where there is no text, whatever the other fields say.
     """
 
     auto: float | None = None
@@ -55,6 +56,7 @@ class HeadPolicy:
     gap: float = AMBIGUITY_GAP
     coverage: list[dict[str, float | None]] = field(default_factory=list)
     rows: int = 0
+    needs_text: bool = False
 
 
 @dataclass(frozen=True)
@@ -183,17 +185,19 @@ def _learn_backoff(
 
 
 def learn_policy(
-    validation: Mapping[str, tuple[np.ndarray, np.ndarray]], taxonomy: Taxonomy, precision: float = TARGET_PRECISION
+    validation: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    taxonomy: Taxonomy,
+    precision: float = TARGET_PRECISION,
+    *,
+    needs_text: bool = False,
 ) -> Policy:
     """Learn the policy of every head from ``{head: (probabilities [N, K], labels [N])}`` of held-out rows.
 
-    A head without held-out rows is never automatic.
+    A head without held-out rows is never automatic. What needs text is no matter of figures: it is the recipe's.
     """
     empty = (np.zeros((0, 1), np.float32), np.zeros(0, np.int32))
-    return Policy(
-        {head: learn_head(*validation.get(head, empty), tree, precision) for head, tree in taxonomy.heads.items()},
-        precision,
-    )
+    learnt = {head: learn_head(*validation.get(head, empty), tree, precision) for head, tree in taxonomy.heads.items()}
+    return Policy({head: replace(policy, needs_text=needs_text) for head, policy in learnt.items()}, precision)
 
 
 def top_labels(probabilities: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -254,7 +258,7 @@ def decide(
 def _decision(values: list[float], has_text: bool, policy: HeadPolicy) -> tuple[Decision, str]:
     useful = math.fsum(values[:TOP]) >= policy.suggest
     if not has_text:
-        return ("suggest" if useful else "abstain"), "no_text"
+        return ("suggest" if useful and not policy.needs_text else "abstain"), "no_text"
     ambiguous = len(values) > 1 and values[0] - values[1] < policy.gap
     if policy.auto is not None and values[0] >= policy.auto and not ambiguous:
         return "auto", "confident"

@@ -23,7 +23,7 @@ from frontdesk.bundle import save_bundle
 from frontdesk.bundle.labels import LabelBundle
 from frontdesk.card import model_card
 from frontdesk.decisions import learn_policy
-from frontdesk.engines import ENGINES, ORDER
+from frontdesk.engines import ENGINES, ORDER, PORTABLE
 from frontdesk.engines.network_files import CONFIG, WEIGHTS, read_config, read_weights
 from frontdesk.errors import BundleError
 from frontdesk.golden import GOLDEN, INPUT, Golden, Model, golden_inputs, golden_table, read_golden
@@ -126,7 +126,8 @@ def draft_bundle(
     inputs, rows = golden_inputs(spec)
     golden = golden_table(inputs, reference.probabilities(inputs, rows), spec)
     taxonomy = Taxonomy.of(spec)
-    policy = learn_policy(_validation(trained, spec), taxonomy)
+    # The fields of a ticket can tell its type; a bank alone tells nothing of what a mail is about.
+    policy = learn_policy(_validation(trained, spec), taxonomy, needs_text=recipe == "email")
     metrics: dict[str, Any] = {}
     draft = target.with_name(f".{target.name}.unproven")
     save_bundle(
@@ -195,7 +196,7 @@ def prove_in_spark(bundle: Path) -> int:
     """
     from frontdesk.preprocessing.spark_scoring import score
 
-    here = LabelBundle.load(bundle)
+    here = LabelBundle.load(bundle, engine=PORTABLE)  # the fastest may compute in fewer bits
     spec, golden = here.spec, read_golden(bundle)
     answers = here.predict_columns(golden.columns, golden.rows)
     columns = TicketColumns(

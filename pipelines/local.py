@@ -22,8 +22,17 @@ from frontdesk.settings import settings
 from frontdesk.steps import ERROR_FILE, read_failure
 from frontdesk.storage import Store, canonical_json, write_atomically
 
-_RESULTS = ("bundle", "bundle-v1", "report.html", "predictions.parquet", "metrics.json")
-"""What a run leaves for its user, in the order in which it is put there: who sees ``metrics.json`` has everything."""
+_RESULTS = (
+    "bundle",
+    "bundle-v1",
+    "bundle-single",
+    "bundle-multi",
+    "report.html",
+    "predictions.parquet",
+    "metrics.json",
+)
+"""What a run leaves for its user, where its recipe makes it, in the order in which it is put there: who sees
+``metrics.json`` has everything."""
 
 
 @dataclass(frozen=True)
@@ -148,12 +157,11 @@ def _publish(store: Store, fused: str, metrics: dict[str, Any], out: Path) -> No
     write_atomically(fresh / "metrics.json", canonical_json(metrics))
     old = out / "work" / "replaced"
     for name in _RESULTS:
-        if not (fresh / name).exists():
-            continue
         shutil.rmtree(old, ignore_errors=True)
-        if (out / name).is_dir():
+        if (out / name).is_dir():  # of an earlier run
             (out / name).rename(old)
-        (fresh / name).rename(out / name)
+        if (fresh / name).exists():
+            (fresh / name).rename(out / name)
     shutil.rmtree(old, ignore_errors=True)
     shutil.rmtree(fresh)
 

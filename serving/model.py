@@ -163,25 +163,31 @@ class BundleModel(Model):  # type: ignore[misc]
         with metrics.timed(self.name, "predict"):
             try:
                 return self.bundle.predict(instances)
-            except InvalidRequest:
-                if not getattr(instances, "partial", False) or len(instances) < 2:
+            except InvalidRequest as error:
+                if not getattr(instances, "partial", False) or not str(error.where).startswith("instances["):
                     raise
-            return self._answer_each(instances)
+            return self._answer_good(instances)
 
-    def _answer_each(self, instances: list[Any]) -> Sequence[Any]:
-        """Answer instance by instance; where every one is bad, the first one's error is the request's."""
-        answers: list[Any] = []
-        errors: list[InvalidRequest] = []
+    def _answer_good(self, instances: list[Any]) -> Sequence[Any]:
+        """Answer the good instances together; where every one is bad, the first one's error is the request's."""
+        good: list[Any] = []
+        errors: dict[int, InvalidRequest] = {}
         for place, instance in enumerate(instances):
             try:
-                answers += self.bundle.predict([instance])
+                self.bundle.validate([instance])
+                good.append(instance)
             except InvalidRequest as error:
                 where = str(error.where).replace("instances[0]", f"instances[{place}]", 1)
-                errors.append(InvalidRequest(error.message, where=where, remedy=error.remedy))
-                answers.append(InstanceError(error={"code": error.code, "message": str(errors[-1])}))
-        if len(errors) == len(instances):
-            raise errors[0]
-        return answers
+                errors[place] = InvalidRequest(error.message, where=where, remedy=error.remedy)
+        if not good:
+            raise next(iter(errors.values()))
+        answers = iter(self.bundle.predict(good))
+        return [
+            InstanceError(error={"code": errors[place].code, "message": str(errors[place])})
+            if place in errors
+            else next(answers)
+            for place in range(len(instances))
+        ]
 
     async def _in_thread(self, instances: list[Any]) -> Sequence[Any]:
         if self._taken >= self.limits.threads + self.limits.waiting:

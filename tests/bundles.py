@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from frontdesk.email.recipe import EmailParameters
 from frontdesk.storage import Store
 from frontdesk.ticket.recipe import TicketParameters
 
@@ -71,3 +72,51 @@ def ticket_bundles(spark: object, tmp_path_factory: pytest.TempPathFactory) -> T
 def ticket_bundle(ticket_bundles: TicketBundles) -> Path:
     """The network's bundle."""
     return ticket_bundles.network
+
+
+@dataclass(frozen=True)
+class EmailRun:
+    """What jobs 1 to 5 of the email recipe left.
+
+    Attributes:
+        data: the table.
+        store: holds everything.
+        snapshot: id of job 1's.
+        fused: folder of job 5: bundles and evaluation.
+    """
+
+    data: Path
+    store: Store
+    snapshot: str
+    fused: Path
+
+    @property
+    def bundle(self) -> Path:
+        """The candidate's bundle."""
+        return self.fused / "bundle"
+
+
+def run_email_jobs(folder: Path, data: Path, **parameters: Any) -> EmailRun:
+    """Run jobs 1 to 5 of the email recipe on a table with the simulator's columns."""
+    from frontdesk.email.jobs import EmailJobs
+
+    jobs, store = EmailJobs(), Store(str(folder / "store"))
+    chosen = EmailParameters.of({"split": "random"} | parameters).model_dump_json()
+    given = {"parameters": chosen, "store": store.root}
+    snapshot = jobs.etl(data=str(data), test="", columns="", **given)["id"]
+    made = jobs.spark_preprocess(snapshot=snapshot, **given)["id"]
+    tensors = jobs.data_transfer(tensors=made, store=store.root, node=folder / "node")
+    trained = jobs.train(snapshot=snapshot, tensors=tensors, work=folder / "train", **given)["id"]
+    fused = jobs.fuse(snapshot=snapshot, tensors=tensors, trained=trained, work=folder / "fuse", **given)["id"]
+    return EmailRun(data, store, snapshot, Path(store.uri("fused", fused)))
+
+
+@pytest.fixture(scope="session")
+def email_run(spark: object, tmp_path_factory: pytest.TempPathFactory) -> EmailRun:
+    """Run a few hundred simulated mails through the jobs. The answers are poor; their form is that of any other."""
+    from frontdesk.simulation.emails import simulate, write
+
+    folder = tmp_path_factory.mktemp("mails")
+    write(simulate(300, seed=7), folder / "mails.parquet")
+    small = {"folds": 1, "epochs": 2, "vocabulary": 600, "grams": 1_500, "directions": 16, "hidden": 16}
+    return run_email_jobs(folder, folder / "mails.parquet", **small)

@@ -102,6 +102,10 @@ class Bundle(ABC):
         """Return this bundle answering in a version of a label file; see `load`. Here: as it is."""
         return self
 
+    def validate(self, instances: Any) -> Any:
+        """Check request instances as `predict` does. Raises `InvalidRequest`."""
+        return self.predict(instances)
+
     @abstractmethod
     def predict(self, instances: Any) -> Sequence[BaseModel]:
         """Answer request instances. Raises `InvalidRequest` that names the instance and the field."""

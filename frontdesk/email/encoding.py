@@ -10,6 +10,7 @@ import numpy as np
 from frontdesk.email.tokens import Pieces
 from frontdesk.preprocessing.encoding import Arrays, Encoder
 from frontdesk.preprocessing.spec import Spec
+from frontdesk.text.masking import without_pseudonyms
 
 
 class EmailEncoder:
@@ -28,9 +29,10 @@ class EmailEncoder:
         self._values = Encoder(spec)
 
     def texts(self, columns: Mapping[str, Sequence[Any]], rows: int) -> list[str]:
-        """Return subject and body of every row as one text."""
+        """Return subject and body of every row as one text, in which every pseudonym is a plain placeholder."""
         fields = [columns[name] for name in self.spec.text if name in columns]
-        return ["\n".join(str(field[row]) for field in fields if field[row]) for row in range(rows)]
+        joined = ("\n".join(str(field[row]) for field in fields if field[row]) for row in range(rows))
+        return [without_pseudonyms(text) for text in joined]
 
     def tokens(self, columns: Mapping[str, Sequence[Any]], rows: int) -> list[list[int]]:
         """Return the shifted ids of every row, not padded."""

@@ -11,7 +11,8 @@ import orjson
 from frontdesk.email.recipe import NAME, EmailParameters
 from frontdesk.jobs import Fused, Trained, first_confusion
 from frontdesk.label_jobs import LabelJobs, describe_in_bundle
-from frontdesk.storage import Store
+from frontdesk.storage import Store, describe, digest
+from frontdesk.text.masking import without_pseudonyms
 
 
 class EmailJobs(LabelJobs):
@@ -34,14 +35,14 @@ class EmailJobs(LabelJobs):
         from frontdesk.preprocessing.spark import preprocess
 
         chosen: EmailParameters = self.parameters(parameters)
-        key = {"encoder": chosen.encoder, "vocabulary": chosen.vocabulary, "name": chosen.encoder_name}
+        key = {"encoder": chosen.encoder, "vocabulary": chosen.vocabulary, "name": _identity(chosen)}
 
         def fit(texts: Iterator[str]) -> bytes:
             from frontdesk.email.tokens import fit_tokenizer, hub_tokenizer
 
             if chosen.encoder == "hub":
                 return hub_tokenizer(chosen.encoder_name)
-            return fit_tokenizer(texts, chosen.vocabulary)
+            return fit_tokenizer(map(without_pseudonyms, texts), chosen.vocabulary)
 
         tokenization = Tokenization(key, fit, "frontdesk.email.encoding:EmailEncoder")
         return preprocess(Store(store), snapshot, chosen, tokenization)
@@ -90,12 +91,26 @@ class EmailJobs(LabelJobs):
             store,
             snapshot,
             others=others,
-            parameters=parameters,
+            parameters=_portable(parameters),
             out=evaluation,
             history=orjson.loads((models / "model" / "history.json").read_bytes()),
         )
         describe_in_bundle(bundles["bundle"], candidate, metrics)
         return Fused(bundles, evaluation, candidate.model_id, metrics, first_confusion(metrics))
+
+
+def _identity(parameters: EmailParameters) -> str:
+    """Return what the ``hub`` encoder is: a name of the hub, or the digest of a folder, which may change."""
+    if parameters.encoder != "hub" or not (folder := Path(parameters.encoder_name)).is_dir():
+        return parameters.encoder_name
+    return digest(describe(folder))
+
+
+def _portable(parameters: EmailParameters) -> EmailParameters:
+    """Return the parameters without a folder of this machine, as they are shown."""
+    if not (folder := Path(parameters.encoder_name)).is_dir():
+        return parameters
+    return parameters.model_copy(update={"encoder_name": folder.resolve().name})
 
 
 def _modes(parameters: EmailParameters) -> dict[str, EmailParameters]:

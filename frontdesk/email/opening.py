@@ -15,7 +15,6 @@ from frontdesk.email.files import CONFIG
 from frontdesk.email.preparation import MailPreparation
 from frontdesk.preprocessing.spec import Spec
 from frontdesk.records import Prediction
-from frontdesk.settings import masking_key
 
 KINDS = {"subword": "email-subword", "hub": "email-hub"}
 """Kind of the bundle by encoder."""
@@ -48,5 +47,5 @@ def open_email(folder: Path, manifest: dict[str, Any], engine: str) -> EmailBund
     """Open a mail model by an engine that gives the golden rows their probabilities."""
     spec = Spec.from_json(parsed(folder, SPEC))
     parameters = parsed(folder, CONFIG)["parameters"]
-    preparation = MailPreparation(masking=parameters["masking"], pseudonyms=masking_key())
+    preparation = MailPreparation(masking=parameters["masking"])  # pseudonyms are for what is stored
     return EmailBundle(folder, manifest, spec, open_email_engine(folder, spec, engine), preparation)

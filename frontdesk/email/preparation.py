@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
-from frontdesk.text.mail import MAIL_CLEANING_VERSION, clean_mail
+from frontdesk.text.mail import MAIL_CLEANING_VERSION, clean_mail, clean_subject
 from frontdesk.text.masking import MASKING_VERSION, mask
 
 SUBJECT, BODY = "subject", "body"
+_FINGERPRINT = b"frontdesk: which key made these pseudonyms"
 
 
 class MailPreparation:
@@ -18,7 +21,8 @@ class MailPreparation:
 
     Args:
         masking: replace personal data by typed words. Off only where the texts hold none.
-        pseudonyms: key of the pseudonyms that tie a customer's mails together; None writes plain placeholders.
+        pseudonyms: key of the pseudonyms that tie a customer's mails together; None writes plain placeholders. A model
+            reads both alike (`frontdesk.email.encoding`), so only what is stored needs the key.
     """
 
     def __init__(self, *, masking: bool, pseudonyms: bytes | None = None) -> None:
@@ -26,11 +30,12 @@ class MailPreparation:
 
     @property
     def key(self) -> dict[str, Any]:
-        """What the result depends on, as plain values; of the pseudonyms only whether there are any."""
+        """What the result depends on, as plain values; of the pseudonyms a fingerprint that does not tell the key."""
+        used = self._pseudonyms if self.masking else None
         return {
             "mail_cleaning": MAIL_CLEANING_VERSION,
             "masking": MASKING_VERSION if self.masking else None,
-            "pseudonyms": self._pseudonyms is not None,
+            "pseudonyms": None if used is None else hmac.new(used, _FINGERPRINT, hashlib.sha256).hexdigest()[:16],
         }
 
     def __call__(self, rows: pa.RecordBatch) -> pa.RecordBatch:
@@ -43,20 +48,35 @@ class MailPreparation:
         return rows
 
     def columns(self, columns: Mapping[str, Sequence[Any]], rows: int) -> dict[str, Any]:
-        """Prepare raw columns; those that are no text of a mail stay as they are."""
+        """Prepare raw columns; those that are no text of a mail stay as they are.
+
+        The subject inside a body that is a whole message counts where no other subject is given; where there is no
+        field for it, it stands above the text.
+        """
         prepared = dict(columns)
-        subjects = list(columns.get(SUBJECT) or [None] * rows)
-        bodies = list(columns.get(BODY) or [None] * rows)
+        missing: list[Any] = [None] * rows
+        given, bodies = columns.get(SUBJECT, missing), columns.get(BODY, missing)
+        subjects, texts = [], []
         for row in range(rows):
-            cleaned = clean_mail(bodies[row]) if bodies[row] else None
-            if cleaned is not None and cleaned.subject and not subjects[row]:
-                subjects[row] = cleaned.subject  # the body was a whole message
-            bodies[row] = None if cleaned is None else self._masked(cleaned.text)
-            subjects[row] = self._masked(" ".join(subjects[row].split())) if subjects[row] else None
-        for name, values in ((SUBJECT, subjects), (BODY, bodies)):
+            subject = clean_subject(_raw(given[row]))
+            text = None
+            if (raw := _raw(bodies[row])) is not None:
+                cleaned = clean_mail(raw)
+                text, own = cleaned.text, clean_subject(cleaned.subject)
+                if own and SUBJECT not in columns:
+                    text = f"{own}\n{text}" if text else own
+                subject = subject or own
+            subjects.append(self._masked(subject))
+            texts.append(self._masked(text))
+        for name, values in ((SUBJECT, subjects), (BODY, texts)):
             if name in columns:
                 prepared[name] = values
         return prepared
 
-    def _masked(self, text: str) -> str:
-        return mask(text, self._pseudonyms).text if self.masking else text
+    def _masked(self, text: str | None) -> str | None:
+        return mask(text, self._pseudonyms).text if text and self.masking else text
+
+
+def _raw(value: Any) -> str | bytes | None:
+    """Return a cell as text or bytes: a column of a foreign table may hold numbers."""
+    return value if value is None or isinstance(value, str | bytes) else str(value)

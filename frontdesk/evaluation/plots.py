@@ -139,18 +139,16 @@ def calibration(name: str, figures: Mapping[str, Any]) -> str:
     def draw(figure: Any) -> None:
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color=_INK, linewidth=0.8, alpha=0.5, linestyle=(0, (4, 3)))
-        for key, words, colour, style in (
-            ("bins_before", "before", ORANGE, "--"),
-            ("bins", "after scaling", BLUE, "-"),
-        ):
-            points = [(point["confidence"], point["accuracy"]) for point in figures[key]]
-            if key == "bins" or figures["bins_before"] != figures["bins"]:
-                x, y = zip(*points, strict=True)
-                axes.plot(x, y, style, color=colour, marker="o", markersize=3.5, label=words)
+        scaled = figures["bins_before"] != figures["bins"]
+        before = [("bins_before", "before", ORANGE, "--")] if scaled else []
+        for key, words, colour, style in (*before, ("bins", "after scaling", BLUE, "-")):
+            x, y = zip(*((point["confidence"], point["accuracy"]) for point in figures[key]), strict=True)
+            axes.plot(x, y, style, color=colour, marker="o", markersize=3.5, label=words)
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share that is right")
         axes.set_aspect("equal")
         axes.grid(True)
-        axes.legend(loc="upper left")
+        if scaled:
+            axes.legend(loc="upper left")
         _percent(axes.xaxis)
         _percent(axes.yaxis)
 

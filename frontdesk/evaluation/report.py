@@ -11,8 +11,21 @@ import orjson
 from frontdesk.evaluation import METRICS, PICTURES, REPORT
 from frontdesk.storage import write_atomically
 
-SYSTEMS = {"majority": "Most frequent label", "tfidf-svc": "TF-IDF + linear SVC", "v1": "v1 (topics and ranker)"}
-KINDS = {"ticket-network": "v2 network", "ticket-classical": "v1 ranker"}
+SYSTEMS = {
+    "majority": "Most frequent label",
+    "tfidf-svc": "TF-IDF + linear SVC",
+    "v1": "v1 (topics and ranker)",
+    "single": "One encoder per label set",
+    "multi": "One encoder for all label sets",
+}
+KINDS = {
+    "ticket-network": "v2 network",
+    "ticket-classical": "v1 ranker",
+    "email-subword": "subword encoder",
+    "email-hub": "pretrained encoder",
+}
+RECORDS = {"email": "mail"}
+"""What one row is called, where that is not the recipe's name."""
 _FACTS = (
     "taxonomy",
     "split",
@@ -67,6 +80,7 @@ def render(metrics: Mapping[str, Any], pictures: Mapping[str, str], verdict: Map
         metrics=metrics,
         verdict=verdict,
         kind=KINDS.get(metrics["run"]["model_kind"], metrics["run"]["model_kind"]),
+        record=record(metrics),
         headline=headline(metrics),
         subtitle=subtitle(metrics),
         heads=[_head(metrics, head) for head in metrics["test"] if metrics["test"][head]["n"]],
@@ -103,6 +117,11 @@ def head_name(head: str) -> str:
     return head.replace("_", " ")
 
 
+def record(metrics: Mapping[str, Any]) -> str:
+    """Return what a row is called."""
+    return RECORDS.get(metrics["recipe"], str(metrics["recipe"]))
+
+
 def headline(metrics: Mapping[str, Any]) -> str:
     """Say in one sentence how good the model is."""
     said = [
@@ -113,7 +132,8 @@ def headline(metrics: Mapping[str, Any]) -> str:
     rows = count(metrics["rows"]["test"])
     if not said:
         return f"No label stands in the {rows} test rows, so nothing could be measured"
-    return f"Of {rows} tickets that it never saw, this model names {' and '.join(said)}"
+    listed = " and ".join([", ".join(said[:-1]), said[-1]] if len(said) > 1 else said)
+    return f"Of {rows} {record(metrics)}s that it never saw, this model names {listed}"
 
 
 def subtitle(metrics: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from frontdesk.errors import UsageError
 from frontdesk.text.charset import repaired
 from frontdesk.text.footers import banner_end, footer_start, suffix_start
 from frontdesk.text.markup import html_to_text
-from frontdesk.text.mime import OpenedMail, open_mail
+from frontdesk.text.mime import OpenedMail, decoded_subject, open_mail
 from frontdesk.text.quotes import Separated, has_words, separate
 from frontdesk.text.removed import Removed
 from frontdesk.text.signatures import is_postscript, signature_start
@@ -92,6 +92,15 @@ def clean_mail(raw: str | bytes | None, format: MailFormat = "auto") -> CleanedM
             result.removed + following.removed,
         )
     return result
+
+
+def clean_subject(raw: str | bytes | None) -> str | None:
+    """Return a subject as its author wrote it, on one line; None for an empty one.
+
+    >>> clean_subject("=?utf-8?Q?K=C3=BCndigung?=\\r\\n des Vertrags")
+    'Kündigung des Vertrags'
+    """
+    return " ".join(repaired(decoded_subject(raw or "")).split()) or None
 
 
 def _clean(opened: OpenedMail) -> CleanedMail:

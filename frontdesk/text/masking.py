@@ -26,7 +26,7 @@ _BLANK = "ª"  # a letter that no pattern asks for: what is found stays one word
 _DIGIT = re.compile("[0-9]")
 _LETTERS = "abcdefghijklmnop"
 _PSEUDONYM_BYTES = 4
-_PLACEHOLDER = re.compile(rf"masked(?:{'|'.join(KINDS)})(?:-[{_LETTERS}]{{{2 * _PSEUDONYM_BYTES}}})?(?!\w)")
+_PLACEHOLDER = re.compile(rf"(masked(?:{'|'.join(KINDS)}))(?:-[{_LETTERS}]{{{2 * _PSEUDONYM_BYTES}}})?(?!\w)")
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,15 @@ def mask(text: str, key: bytes | None = None) -> Masked:
             pieces.append(f"-{_pseudonym(one, key)}")
         position = one.end
     return Masked("".join(pieces) + text[position:], found)
+
+
+def without_pseudonyms(text: str) -> str:
+    """Return a masked text with placeholders only, as it would be without a key.
+
+    >>> without_pseudonyms("Karte maskedcard-aabbccdd gesperrt")
+    'Karte maskedcard gesperrt'
+    """
+    return _PLACEHOLDER.sub(r"\1", text) if "masked" in text else text
 
 
 def _pseudonym(found: Found, key: bytes) -> str:

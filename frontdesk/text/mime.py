@@ -6,6 +6,8 @@ import email
 import email.policy
 import re
 from dataclasses import dataclass, field
+from email.errors import MessageError
+from email.header import decode_header, make_header
 from email.message import EmailMessage, Message
 
 from frontdesk.text.charset import decoded
@@ -81,6 +83,17 @@ def open_mail(raw: str | bytes, kind: str) -> OpenedMail:
 
 def _ascii(raw: str | bytes) -> str:
     return raw[:20_000].decode("latin-1") if isinstance(raw, bytes) else raw
+
+
+def decoded_subject(raw: str | bytes) -> str:
+    """Return a subject with its encoded words (RFC 2047) decoded, cut at `_MAX_SUBJECT`. Never raises."""
+    text = (raw if isinstance(raw, str) else decoded(raw[:MAX_BYTES]))[:_MAX_SUBJECT]
+    if "=?" not in text:
+        return text
+    try:
+        return str(make_header(decode_header(text))) or text
+    except (MessageError, LookupError, ValueError):  # an unknown character set, wrong base64
+        return text
 
 
 def _parsed(raw: str | bytes) -> OpenedMail | None:

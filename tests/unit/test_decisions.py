@@ -104,6 +104,13 @@ def test_decisions_and_reasons(values, has_text, decision, reason):
     assert len(answer.alternatives) == ALTERNATIVES
 
 
+def test_a_head_that_needs_text_abstains_without_it():
+    policy = HeadPolicy(auto=0.8, needs_text=True)
+    answer = one([0.9, 0.05, 0.05, 0, 0], policy, has_text=False)
+    assert (answer.decision, answer.reason) == ("abstain", "no_text")
+    assert one([0.9, 0.05, 0.05, 0, 0], policy).decision == "auto"
+
+
 def test_a_head_without_a_threshold_is_never_automatic():
     assert one([1, 0, 0, 0, 0], HeadPolicy()).decision == "suggest"
 
