@@ -1,24 +1,26 @@
-"""How the models' answers become one probability: weights per head, fitted on answers to held-out rows.
+"""How the models' answers become one probability: a handful of values per head, fitted on answers to held-out rows.
 
-Each model's scores become log-probabilities by a temperature. A head's logits are their weighted sum, a bias per label,
-and in the multi-task model what the other heads' probabilities say (a queue speaks for a business line): stacked
-generalisation (Wolpert 1992) as a multinomial logistic regression. Last, a share of the log prior is taken off, so that
-rare labels get their due (Menon et al. 2021), and a temperature makes the confidence one.
+Each model's scores become log-probabilities by a temperature, and a head's opinion is their weighted mean. In the
+multi-task model the other heads speak too, in proportion to how often their labels came with this head's (a queue
+speaks for a business line). Last, a share of the log prior is taken off, so that rare labels get their due (Menon et
+al. 2021), and a temperature makes the confidence one. A logistic regression with a bias per label and a matrix between
+the heads, in the place of two weights and counts, fitted the noise of a few thousand mails.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from frontdesk.evaluation.calibration import fit_temperature
 
-_BIAS_PENALTY = 3.0
-_CROSS_PENALTIES = (3.0, 10.0, 30.0)
+_GRID = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Weights tried, of the second model and of the other heads."""
 _SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+_INDEPENDENT = 0.5
+"""Rows per counted row that are added to the joint counts of two heads as if these were independent."""
 _PARTS = 5
 _ENOUGH = 50
 """Held-out rows that a head needs before anything is fitted."""
@@ -31,8 +33,10 @@ class Combination:
     Attributes:
         temperatures: of each model's scores of this head, float32 [M].
         weights: of each model's log-probabilities, float32 [M].
-        bias: float32 [K]; holds the adjustment for rare labels.
-        cross: what the other heads' probabilities say, float32 [sum of their K, K]; no rows where they say nothing.
+        bias: the adjustment for rare labels, float32 [K].
+        cross: how many times more often each label of the other heads comes with each of this one's than if they
+            were independent, float32 [sum of their K, K]; no rows where they say nothing.
+        cross_weight: of what the other heads say.
         temperature: divides the logits.
     """
 
@@ -40,6 +44,7 @@ class Combination:
     weights: np.ndarray
     bias: np.ndarray
     cross: np.ndarray
+    cross_weight: float
     temperature: float
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -49,6 +54,7 @@ class Combination:
             "weights": self.weights,
             "bias": self.bias,
             "cross": self.cross,
+            "cross_weight": np.array([self.cross_weight]),
             "temperature": np.array([self.temperature]),
         }
         return {name: np.ascontiguousarray(value, np.float32) for name, value in values.items()}
@@ -57,7 +63,8 @@ class Combination:
     def of(cls, arrays: dict[str, np.ndarray]) -> Combination:
         """Rebuild it from `arrays`."""
         rest = {name: arrays[name] for name in ("temperatures", "weights", "bias", "cross")}
-        return cls(**rest, temperature=float(arrays["temperature"][0]))
+        numbers = {name: float(arrays[name][0]) for name in ("cross_weight", "temperature")}
+        return cls(**rest, **numbers)
 
 
 Scores = dict[str, list[np.ndarray]]
@@ -66,12 +73,9 @@ Scores = dict[str, list[np.ndarray]]
 
 def combine(scores: Scores, fitted: dict[str, Combination]) -> dict[str, np.ndarray]:
     """Return calibrated probabilities ``{head: float32 [N, K]}``."""
-    opinions = {
-        head: [log_softmax(one / t) for one, t in zip(scores[head], fitted[head].temperatures, strict=True)]
-        for head in fitted
-    }
+    opinions = {head: _opinion(scores[head], one) for head, one in fitted.items()}
     return {
-        head: np.exp(log_softmax(_logits(opinions, head, one) / one.temperature)).astype(np.float32)
+        head: _probabilities(_heard(opinions, head, one.cross, one.cross_weight) + one.bias, one.temperature)
         for head, one in fitted.items()
     }
 
@@ -83,18 +87,29 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     return result
 
 
-def _logits(opinions: Scores, head: str, fitted: Combination) -> np.ndarray:
-    logits = fitted.bias + sum(w * one for w, one in zip(fitted.weights, opinions[head], strict=True))
-    if len(fitted.cross):
-        logits = logits + _others(opinions, head) @ fitted.cross
-    return np.asarray(logits)
+def _probabilities(logits: np.ndarray, temperature: float) -> np.ndarray:
+    return np.exp(log_softmax(logits / temperature)).astype(np.float32)
 
 
-def _others(opinions: Scores, head: str) -> np.ndarray:
-    """Return the mean probabilities of the other heads side by side, [N, sum of their K]."""
-    return np.concatenate(
-        [np.mean([np.exp(one) for one in found], axis=0) for other, found in opinions.items() if other != head], axis=1
-    )
+def _opinion(scores: list[np.ndarray], fitted: Combination) -> np.ndarray:
+    """Return the log-probabilities of one head's models together, [N, K]."""
+    logs = [log_softmax(one / t) for one, t in zip(scores, fitted.temperatures, strict=True)]
+    return log_softmax(np.asarray(sum(weight * one for weight, one in zip(fitted.weights, logs, strict=True))))
+
+
+def _heard(opinions: Mapping[str, np.ndarray], head: str, cross: np.ndarray, weight: float) -> np.ndarray:
+    """Return a head's opinion after what the other heads say, [N, K].
+
+    Of another head's probabilities q and the joint frequencies p of training, that is the log of the sum over its
+    labels j of ``q(j) p(j, k) / (p(j) p(k))``.
+    """
+    logits, begin = opinions[head], 0
+    for other, opinion in opinions.items():
+        if other != head and len(cross):
+            end = begin + opinion.shape[1]
+            logits = logits + weight * np.log(np.exp(opinion) @ cross[begin:end])
+            begin = end
+    return logits
 
 
 def fit_combination(
@@ -106,76 +121,113 @@ def fit_combination(
         scores: of the models that did not see the row in training.
         labels: ``{head: int [N]}``; rows with a negative label are left out.
         cross: let the other heads speak.
-        seed: of the parts in which the penalty and the share of the prior are chosen.
+        seed: of the parts that keep a row's own labels from speaking for it.
 
     Returns:
-        The fitted values, and ``{head: float32 [n, K]}``, the probabilities of the n rows that have the head's label,
-        each by a combination that did not see the row.
+        The fitted values, and ``{head: float32 [n, K]}``, the probabilities of the n rows that have the head's label.
     """
-    temperatures = {
-        head: np.array([fit_temperature(np.asarray(one, np.float64), labels[head]) for one in found])
-        if (labels[head] >= 0).sum() >= _ENOUGH
-        else np.ones(len(found))
-        for head, found in scores.items()
-    }
-    opinions = {
-        head: [log_softmax(one.astype(np.float64) / t) for one, t in zip(found, temperatures[head], strict=True)]
-        for head, found in scores.items()
-    }
-    found = {
-        head: _fit_head(opinions, head, labels[head], temperatures[head], cross and len(scores) > 1, seed)
-        for head in scores
-    }
-    return {head: one for head, (one, _) in found.items()}, {head: held_out for head, (_, held_out) in found.items()}
+    plain = {head: _mix(found, labels[head]) for head, found in scores.items()}
+    opinions = {head: _opinion([one.astype(np.float64) for one in scores[head]], plain[head]) for head in scores}
+    fitted, held_out = {}, {}
+    for head in scores:
+        fitted[head], held_out[head] = _fit_head(opinions, head, labels, plain[head], cross and len(scores) > 1, seed)
+    return fitted, held_out
+
+
+def _mix(scores: list[np.ndarray], labels: np.ndarray) -> Combination:
+    """Return the temperatures of the models, and their weights with the least loss."""
+    models, count = len(scores), scores[0].shape[1]
+    even = Combination(np.ones(models), np.full(models, 1 / models), np.zeros(count), np.zeros((0, count)), 0.0, 1.0)
+    known = labels >= 0
+    if known.sum() < _ENOUGH or count < 2:
+        return even
+    found, target = [one[known].astype(np.float64) for one in scores], labels[known]
+    even = replace(even, temperatures=np.array([fit_temperature(one, target) for one in found]))
+    tried = []
+    for share in _GRID if models == 2 else ():
+        mixed = replace(even, weights=np.array([1 - share, share]))
+        temperature = fit_temperature(_opinion(found, mixed), target)
+        mixed = replace(mixed, weights=mixed.weights / temperature)
+        tried.append((_loss(_opinion(found, mixed), target), mixed))
+    return min(tried, key=lambda one: one[0])[1] if tried else even
 
 
 def _fit_head(
-    opinions: Scores, head: str, labels: np.ndarray, temperatures: np.ndarray, cross: bool, seed: int
+    opinions: Mapping[str, np.ndarray],
+    head: str,
+    labels: Mapping[str, np.ndarray],
+    plain: Combination,
+    cross: bool,
+    seed: int,
 ) -> tuple[Combination, np.ndarray]:
-    models, count = len(opinions[head]), opinions[head][0].shape[1]
-    known = np.flatnonzero(labels >= 0)
-    plain = Combination(temperatures, np.full(models, 1 / models), np.zeros(count), np.zeros((0, count)), 1.0)
+    known = np.flatnonzero(labels[head] >= 0)
+    count, target = opinions[head].shape[1], labels[head][known]
     if len(known) < _ENOUGH or count < 2:
-        logits = _logits({head: [one[known] for one in opinions[head]]}, head, plain)
-        return plain, np.exp(log_softmax(logits)).astype(np.float32)
-    own = np.stack([one[known] for one in opinions[head]])  # [M, N, K]
-    others = _others(opinions, head)[known] if cross else np.zeros((len(known), 0))
-    target = labels[known]
-    # Every row is answered by a combination that did not see it, for each penalty; the best penalty is kept.
-    part = np.random.default_rng([seed, 7]).permutation(len(known)) % _PARTS
-    best: tuple[float, float, np.ndarray] | None = None
-    for penalty in _CROSS_PENALTIES if others.shape[1] else _CROSS_PENALTIES[:1]:
-        logits = np.empty((len(known), count))
+        return plain, np.exp(opinions[head][known]).astype(np.float32)
+    logits, weight, matrix = opinions[head][known], 0.0, plain.cross
+    if cross:
+        sizes = {other: opinion.shape[1] for other, opinion in opinions.items()}
+        matrix = _lifts(labels, head, sizes, known)
+        part = np.random.default_rng([seed, 7]).permutation(len(known)) % _PARTS
+        said = np.empty((len(known), count))
         for number in range(_PARTS):
-            seen = part != number
-            weights, bias, matrix = _regress(own[:, seen], others[seen], target[seen], penalty)
-            logits[~seen] = np.tensordot(weights, own[:, ~seen], 1) + bias + others[~seen] @ matrix
-        loss = -log_softmax(logits)[np.arange(len(known)), target].mean()
-        if best is None or loss < best[0]:
-            best = (loss, penalty, logits)
-    assert best is not None
-    _, penalty, held_out = best
+            rows = known[part == number]
+            lifts = _lifts(labels, head, sizes, known[part != number])
+            chosen = {other: opinion[rows] for other, opinion in opinions.items()}
+            said[part == number] = _heard(chosen, head, lifts, 1.0) - opinions[head][rows]
+        losses = []
+        for weight in _GRID:
+            heard = logits + weight * said
+            losses.append(_loss(heard / fit_temperature(heard, target), target))
+        weight = _GRID[int(np.argmin(losses))]
+        logits = logits + weight * said
     prior = np.log(np.maximum(np.bincount(target, minlength=count), 0.5) / len(target))
-    share = _choose_share(held_out, prior, target)
-    weights, bias, matrix = _regress(own, others, target, penalty)
-    temperature = fit_temperature(held_out - share * prior, target)
-    probabilities = np.exp(log_softmax((held_out - share * prior) / temperature)).astype(np.float32)
-    return Combination(temperatures, weights, bias - share * prior, matrix, temperature), probabilities
+    bias = -_choose_share(logits, prior, target) * prior
+    temperature = fit_temperature(logits + bias, target)
+    fitted = replace(plain, bias=bias, cross=matrix, cross_weight=weight, temperature=temperature)
+    return fitted, _probabilities(logits + bias, temperature)
 
 
-def _choose_share(logits: np.ndarray, prior: np.ndarray, labels: np.ndarray) -> float:
+def _lifts(labels: Mapping[str, np.ndarray], head: str, sizes: Mapping[str, int], rows: np.ndarray) -> np.ndarray:
+    """Return `Combination.cross` of rows."""
+    found = []
+    for other, size in sizes.items():
+        if other == head:
+            continue
+        both = rows[labels[other][rows] >= 0]
+        counts = np.zeros((size, sizes[head]))
+        np.add.at(counts, (labels[other][both], labels[head][both]), 1.0)
+        apart = counts.sum(1, keepdims=True) * counts.sum(0, keepdims=True) / max(len(both), 1)
+        lift = np.divide(counts, apart, out=np.ones_like(counts), where=apart > 0)
+        found.append((lift + _INDEPENDENT) / (1 + _INDEPENDENT))
+    return np.concatenate(found)
+
+
+def _loss(logits: np.ndarray, labels: np.ndarray) -> float:
+    return -float(log_softmax(logits)[np.arange(len(labels)), labels].mean())
+
+
+def _choose_share(logits: np.ndarray, prior: np.ndarray, labels: np.ndarray, least: float = 0.0) -> float:
     """Return the share of the log prior with the best accuracy plus half of the macro-F1, of held-out logits.
 
     Half, because a macro-F1 rests on the few rows of the rare labels, while a mail less is a mail less.
+
+    Args:
+        logits: float64 [N, K].
+        prior: log prior of the labels, float64 [K].
+        labels: int [N].
+        least: accuracy that a share must reach, or it is 0.
     """
     logits = log_softmax(logits)
-    worth = []
+    accuracy, f1 = [], []
     for share in _SHARES:
         found = (logits - share * prior).argmax(1)
-        worth.append(float((found == labels).mean()) + 0.5 * macro_f1(labels, found, len(prior)))
+        accuracy.append(float((found == labels).mean()))
+        f1.append(macro_f1(labels, found, len(prior)))
     # One share's figure is noisy: the neighbours have a say.
-    smooth = np.convolve(np.pad(worth, 1, "edge"), [0.25, 0.5, 0.25], "valid")
-    return _SHARES[int(smooth.argmax())]
+    right, even = (np.convolve(np.pad(one, 1, "edge"), [0.25, 0.5, 0.25], "valid") for one in (accuracy, f1))
+    worth = np.where(right >= least, right + 0.5 * even, -1.0)
+    return _SHARES[int(worth.argmax())] if worth.max() > 0 else 0.0
 
 
 def macro_f1(labels: np.ndarray, found: np.ndarray, count: int) -> float:
@@ -190,43 +242,3 @@ def per_label(labels: np.ndarray, found: np.ndarray, count: int) -> tuple[np.nda
     occurs = of > 0
     right, of, said = right[occurs], of[occurs], said[occurs]
     return right / np.maximum(said, 1), right / of, 2 * right / (of + said)
-
-
-def _regress(
-    own: np.ndarray, others: np.ndarray, labels: np.ndarray, penalty: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return weights [M], bias [K] and matrix [D, K] of the penalised multinomial logistic regression.
-
-    Args:
-        own: float64 [M, N, K].
-        others: float64 [N, D].
-        labels: int [N].
-        penalty: of the squared entries of the matrix.
-    """
-    from scipy.optimize import minimize
-
-    models, rows, count = own.shape
-    indicator = np.zeros((rows, count))
-    indicator[np.arange(rows), labels] = 1.0
-    shapes: Sequence[tuple[int, ...]] = ((models,), (count,), (others.shape[1], count))
-    ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
-
-    def parts(flat: np.ndarray) -> list[np.ndarray]:
-        return [piece.reshape(shape) for piece, shape in zip(np.split(flat, ends[:-1]), shapes, strict=True)]
-
-    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        weights, bias, matrix = parts(flat)
-        logs = log_softmax(np.tensordot(weights, own, 1) + bias + others @ matrix)
-        slope = np.exp(logs) - indicator
-        value = -logs[np.arange(rows), labels].sum() + _BIAS_PENALTY * bias @ bias + penalty * (matrix**2).sum()
-        gradient = [
-            np.tensordot(own, slope, ([1, 2], [0, 1])),
-            slope.sum(0) + 2 * _BIAS_PENALTY * bias,
-            others.T @ slope + 2 * penalty * matrix,
-        ]
-        return float(value), np.concatenate([piece.ravel() for piece in gradient])
-
-    start = np.concatenate([np.full(models, 1 / models), np.zeros(ends[-1] - models)])
-    found: Any = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 200})
-    weights, bias, matrix = parts(found.x)
-    return weights, bias, matrix

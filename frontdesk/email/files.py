@@ -93,7 +93,7 @@ def save_combination(folder: Path, fitted: dict[str, Combination]) -> None:
 
 def load_combination(folder: Path, heads: Mapping[str, Any]) -> dict[str, Combination]:
     """Read ``combination.safetensors``. Raises `BundleError` where it does not fit the heads."""
-    names = {"temperatures", "weights", "bias", "cross", "temperature"}
+    names = {"temperatures", "weights", "bias", "cross", "cross_weight", "temperature"}
     arrays = _load(folder, COMBINATION, {f"{head}.{name}" for head in heads for name in names})
     return {head: Combination.of({name: arrays[f"{head}.{name}"] for name in names}) for head in heads}
 
