@@ -291,7 +291,7 @@ async def offer(port: int, bodies: Path, rate: int, seconds: float) -> dict[str,
     return {"rate": rate, "answered": len(times), "failed": failed, "dropped": dropped, **names}
 
 
-def report(cells: dict[str, Cell], served: list[dict[str, Any]]) -> str:
+def report_in_process(cells: dict[str, Cell]) -> str:
     """Return the figures as text."""
     reference = cells["EvGen, full pass in arrays"].rounds
     lines = ["| in process, one thread | requests/s per core | microseconds | / full pass, by round |"]
@@ -301,7 +301,12 @@ def report(cells: dict[str, Cell], served: list[dict[str, Any]]) -> str:
         ratios = [mine / theirs for mine, theirs in zip(cell.rounds, reference, strict=True)]
         clock = " (wall)" if cell.waits else ""
         lines.append(f"| {name}{clock} | {1 / middle:,.0f} | {middle * 1e6:.0f} | {statistics.median(ratios):.2f} |")
-    lines += ["", "| behind KServe, milliseconds | offered/s | p50 | p90 | p99 | answered | dropped | CPU |"]
+    return "\n".join(lines)
+
+
+def report_served(served: list[dict[str, Any]]) -> str:
+    """Return the figures as text."""
+    lines = ["", "| behind KServe, milliseconds | offered/s | p50 | p90 | p99 | answered | dropped | CPU |"]
     lines += ["| --- | --- | --- | --- | --- | --- | --- | --- |"]
     lines += [
         f"| {one['model']} | {one['rate']:,} | {one['p50']:.1f} | {one['p90']:.1f} | {one['p99']:.1f} | "
@@ -336,8 +341,9 @@ def main() -> None:
         print(f"bundle {bundle.model_id}: width {config.width}, {config.layers} layers, {config.intents} intents")
         with redis_on(folder) as address:
             cells = in_process(bundle, location, address, chosen.rounds)
+        print(report_in_process(cells), flush=True)
         served = behind_http(location, (rate // 4, rate // 2, rate), min(chosen.seconds, 10), folder)
-        print(report(cells, served))
+        print(report_served(served))
         print(f"load at the end: {os.getloadavg()[0]:.1f}")
 
 

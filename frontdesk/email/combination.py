@@ -62,9 +62,9 @@ class Combination:
     @classmethod
     def of(cls, arrays: dict[str, np.ndarray]) -> Combination:
         """Rebuild it from `arrays`."""
-        rest = {name: arrays[name] for name in ("temperatures", "weights", "bias", "cross")}
-        numbers = {name: float(arrays[name][0]) for name in ("cross_weight", "temperature")}
-        return cls(**rest, **numbers)
+        values: dict[str, Any] = {name: arrays[name] for name in ("temperatures", "weights", "bias", "cross")}
+        values |= {name: float(arrays[name][0]) for name in ("cross_weight", "temperature")}
+        return cls(**values)
 
 
 Scores = dict[str, list[np.ndarray]]
@@ -88,7 +88,7 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def _probabilities(logits: np.ndarray, temperature: float) -> np.ndarray:
-    return np.exp(log_softmax(logits / temperature)).astype(np.float32)
+    return np.asarray(np.exp(log_softmax(logits / temperature)), np.float32)
 
 
 def _opinion(scores: list[np.ndarray], fitted: Combination) -> np.ndarray:
