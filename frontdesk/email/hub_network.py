@@ -81,4 +81,4 @@ def described(encoder: Any) -> dict[str, Any]:
 def rebuilt(content: dict[str, Any]) -> Any:
     """Return an encoder of a configuration, its weights not yet loaded."""
     config: PretrainedConfig = AutoConfig.for_model(**content)
-    return AutoModel.from_config(config, attn_implementation="sdpa")  # type: ignore[no-untyped-call]
+    return AutoModel.from_config(config, attn_implementation="sdpa")
