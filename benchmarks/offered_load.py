@@ -1,7 +1,7 @@
 """Offer requests to a served intent bundle at a fixed rate.
 
-``python -m benchmarks.offered_load PORT FILE RATE SECONDS``: FILE holds a JSON array of instances. It is a process of its
-own, with few imports, so that it costs the server little.
+``python -m benchmarks.offered_load PORT FILE RATE SECONDS``: FILE holds a JSON array of instances. It is a process
+of its own, with few imports, so that it costs the server little.
 """
 
 from __future__ import annotations
