@@ -18,7 +18,6 @@ import os
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import argparse
-import asyncio
 import contextlib
 import gc
 import shutil
@@ -52,9 +51,6 @@ from frontdesk.simulation.sessions import simulate
 from tests.serving.process import ServerProcess, free_port
 
 SHOWN = 6
-CONNECTIONS = 64
-MOST_WAITING = 2_000
-"""Requests that the load process lets wait for a connection; beyond them it drops, and says so."""
 _LINES = ("evgen", "markov")
 Answer = Callable[[Session], Any]
 
@@ -232,10 +228,8 @@ def behind_http(location: Path, rates: Sequence[int], seconds: float, scratch: P
 
 
 def _load(port: int, bodies: Path, rate: int, seconds: float) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.intent_serving", "--load", str(port), str(bodies)]
-    done = subprocess.run(
-        [*command, "--rate", str(rate), "--seconds", str(seconds)], check=True, stdout=subprocess.PIPE
-    )
+    command = [sys.executable, "-m", "benchmarks.offered_load", str(port), str(bodies)]
+    done = subprocess.run([*command, str(rate), str(seconds)], check=True, stdout=subprocess.PIPE)
     line: dict[str, Any] = orjson.loads(done.stdout)
     return line
 
@@ -243,52 +237,6 @@ def _load(port: int, bodies: Path, rate: int, seconds: float) -> dict[str, Any]:
 def _cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-async def offer(port: int, bodies: Path, rate: int, seconds: float) -> dict[str, Any]:
-    """Be the load process: send at the moments of a schedule over some connections."""
-    head = b"POST /v1/models/intent:predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-    ready = []
-    for request in orjson.loads(bodies.read_bytes()):
-        body = orjson.dumps({"instances": [request]})
-        ready.append(head + b"content-length: %d\r\n\r\n%b" % (len(body), body))
-    waiting: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(MOST_WAITING)
-    times: list[float] = []
-    failed = dropped = 0
-
-    async def connection() -> None:
-        nonlocal failed
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        while True:
-            due, request = await waiting.get()
-            writer.write(request)
-            answer = await reader.readuntil(b"\r\n\r\n")
-            start = answer.lower().index(b"content-length:") + 15
-            await reader.readexactly(int(answer[start : answer.index(b"\r", start)]))
-            if answer.startswith(b"HTTP/1.1 200"):
-                times.append(time.perf_counter() - due)
-            else:
-                failed += 1
-            waiting.task_done()
-
-    connections = [asyncio.create_task(connection()) for _ in range(CONNECTIONS)]
-    await asyncio.sleep(0.2)
-    began = time.perf_counter()
-    for number in range(int(rate * seconds)):
-        due = began + number / rate
-        while (left := due - time.perf_counter()) > 0:
-            await asyncio.sleep(left)
-        try:
-            waiting.put_nowait((due, ready[number % len(ready)]))
-        except asyncio.QueueFull:
-            dropped += 1
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(waiting.join(), 20)
-    for one in connections:
-        one.cancel()
-    shares = np.percentile(times, [50, 90, 99]) * 1e3 if times else [float("nan")] * 3
-    names = dict(zip(("p50", "p90", "p99"), map(float, shares), strict=True))
-    return {"rate": rate, "answered": len(times), "failed": failed, "dropped": dropped, **names}
 
 
 def report_in_process(cells: dict[str, Cell]) -> str:
@@ -317,7 +265,7 @@ def report_served(served: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Measure, or be the load process."""
+    """Measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", type=Path, help="a bundle of simulated sessions; default: a new one")
     parser.add_argument("--rounds", type=int, default=5)
@@ -325,12 +273,7 @@ def main() -> None:
         "--rate", type=int, default=1_000, help="highest offered rate; a quarter and a half are tried too"
     )
     parser.add_argument("--seconds", type=float, default=10)
-    parser.add_argument("--load", nargs=2, metavar=("PORT", "FILE"), help=argparse.SUPPRESS)
     chosen = parser.parse_args()
-    if chosen.load:
-        port, bodies = chosen.load
-        print(orjson.dumps(asyncio.run(offer(int(port), Path(bodies), chosen.rate, chosen.seconds))).decode())
-        return
     rate = min(chosen.rate, 1_000)
     with tempfile.TemporaryDirectory(prefix="frontdesk-bench-") as scratch:
         folder = Path(scratch)
