@@ -16,6 +16,7 @@ import orjson
 from frontdesk import progress
 from frontdesk.errors import BundleError, GateRefused, UnreadableFile
 from frontdesk.logs import event
+from frontdesk.recipes import jobs
 from frontdesk.registry import Registry, Version
 from frontdesk.storage import Store, canonical_json
 
@@ -86,10 +87,12 @@ def deploy(
     Raises:
         GateRefused: nobody approved in time. The champion stays.
         BundleError: see `enter`. The champion stays.
+        StorageError: what servers share could not be published. The champion stays.
     """
     version = enter(store, registry, recipe=recipe, fused=fused)
     if approval == "required":
         _wait_for_approval(registry, recipe, version, wait_seconds)
+    jobs(recipe).publish(version.bundle)
     pointer = {"model_id": version.model_id, "uri": version.bundle, "version": version.number}
     store.put(canonical_json(pointer), "models", recipe, CURRENT)
     registry.promote(recipe, version.number)

@@ -184,6 +184,9 @@ class Jobs(ABC):
     def compare(self, store: Store, fused: str, champion: str | None, work: Path) -> dict[str, Any]:
         """Do the work of `gate` with a folder for temporary files."""
 
+    def publish(self, bundle: str) -> None:  # noqa: B027 - most recipes have nothing to publish
+        """Put what the servers of a bundle share where they look for it, before the bundle is deployed."""
+
     @abstractmethod
     def evaluate(
         self,

@@ -15,6 +15,8 @@ from frontdesk.records import default_columns, load_columns, parse_columns
 from frontdesk.storage import MANIFEST, Store, canonical_json, describe, work_key
 
 TENSORS_FORMAT = 1
+_PUBLISH_SECONDS = 10.0
+"""Of one answer of Redis while a table is written; a request waits for far less."""
 
 
 class IntentJobs(Jobs):

@@ -18,9 +18,12 @@ from frontdesk.intent.columns import DEFAULT_INTENT_COLUMNS
 from frontdesk.intent.golden import golden_difference, golden_requests, sessions_of
 from frontdesk.intent.jobs import IntentJobs
 from frontdesk.intent.opening import IntentBundle, cached_steps, load_intents, prove
+from frontdesk.intent.redis_store import RedisTable, connect, prefix_of
+from frontdesk.settings import settings
 from frontdesk.simulation.sessions import simulate
 from frontdesk.storage import Store
 from tests.intent_bundles import IntentRun, run_jobs, shown
+from tests.redis_server import RedisServer
 
 JOBS = IntentJobs()
 
@@ -265,3 +268,20 @@ def test_the_same_bundle_as_champion_answers_as_the_candidate(intent_run: Intent
 def test_a_champion_that_cannot_be_loaded_is_told(intent_run: IntentRun, tmp_path: Path) -> None:
     verdict = JOBS.gate(fused=intent_run.fused, champion=str(tmp_path / "none"), store=str(intent_run.store))
     assert any("cannot be loaded" in reason for reason in verdict["reasons"])
+
+
+def test_a_deployed_table_is_what_servers_find_in_redis(
+    intent_run: IntentRun, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FRONTDESK_REDIS", redis_server.url)
+    settings.cache_clear()
+    try:
+        IntentJobs().publish(str(intent_run.bundle))
+    finally:
+        monkeypatch.delenv("FRONTDESK_REDIS")
+        settings.cache_clear()
+    bundle = load_intents(intent_run.bundle)
+    table = bundle.recommender.tables["all"]
+    shared = RedisTable(connect(redis_server.url, timeout_seconds=10), prefix_of(bundle.tokenizer.digest))
+    keys = table.keys[:5, None]
+    np.testing.assert_array_equal(shared.look_up(keys).intents, table.look_up(keys).intents)
