@@ -63,8 +63,8 @@ class Combination:
     def of(cls, arrays: dict[str, np.ndarray]) -> Combination:
         """Rebuild it from `arrays`."""
         rest = {name: arrays[name] for name in ("temperatures", "weights", "bias", "cross")}
-        numbers = {name: float(arrays[name][0]) for name in ("cross_weight", "temperature")}
-        return cls(**rest, **numbers)
+        weight, temperature = float(arrays["cross_weight"][0]), float(arrays["temperature"][0])
+        return cls(**rest, cross_weight=weight, temperature=temperature)
 
 
 Scores = dict[str, list[np.ndarray]]
@@ -88,7 +88,8 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def _probabilities(logits: np.ndarray, temperature: float) -> np.ndarray:
-    return np.exp(log_softmax(logits / temperature)).astype(np.float32)
+    result: np.ndarray = np.exp(log_softmax(logits / temperature)).astype(np.float32)
+    return result
 
 
 def _opinion(scores: list[np.ndarray], fitted: Combination) -> np.ndarray:
