@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -63,9 +62,9 @@ class Combination:
     @classmethod
     def of(cls, arrays: dict[str, np.ndarray]) -> Combination:
         """Rebuild it from `arrays`."""
-        values: dict[str, Any] = {name: arrays[name] for name in ("temperatures", "weights", "bias", "cross")}
-        values |= {name: float(arrays[name][0]) for name in ("cross_weight", "temperature")}
-        return cls(**values)
+        rest = {name: arrays[name] for name in ("temperatures", "weights", "bias", "cross")}
+        weight, temperature = float(arrays["cross_weight"][0]), float(arrays["temperature"][0])
+        return cls(**rest, cross_weight=weight, temperature=temperature)
 
 
 Scores = dict[str, list[np.ndarray]]
@@ -89,7 +88,8 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def _probabilities(logits: np.ndarray, temperature: float) -> np.ndarray:
-    return np.asarray(np.exp(log_softmax(logits / temperature)), np.float32)
+    result: np.ndarray = np.exp(log_softmax(logits / temperature)).astype(np.float32)
+    return result
 
 
 def _opinion(scores: list[np.ndarray], fitted: Combination) -> np.ndarray:
@@ -136,7 +136,11 @@ def fit_combination(
 
 
 def _mix(scores: list[np.ndarray], labels: np.ndarray) -> Combination:
-    """Return the temperatures of the models, and their weights with the least loss."""
+    """Return the temperatures and weights of the models.
+
+    Of the weights whose loss is within a standard error of the least, the second model, the linear path, gets the
+    most: trained on every row it gains more than the network on what it was when these answers were held out.
+    """
     models, count = len(scores), scores[0].shape[1]
     even = Combination(np.ones(models), np.full(models, 1 / models), np.zeros(count), np.zeros((0, count)), 0.0, 1.0)
     known = labels >= 0
@@ -144,13 +148,17 @@ def _mix(scores: list[np.ndarray], labels: np.ndarray) -> Combination:
         return even
     found, target = [one[known].astype(np.float64) for one in scores], labels[known]
     even = replace(even, temperatures=np.array([fit_temperature(one, target) for one in found]))
-    tried = []
-    for share in _GRID if models == 2 else ():
+    if models != 2:
+        return even
+    tried, losses = [], []
+    for share in _GRID:
         mixed = replace(even, weights=np.array([1 - share, share]))
         temperature = fit_temperature(_opinion(found, mixed), target)
-        mixed = replace(mixed, weights=mixed.weights / temperature)
-        tried.append((_loss(_opinion(found, mixed), target), mixed))
-    return min(tried, key=lambda one: one[0])[1] if tried else even
+        tried.append(replace(mixed, weights=mixed.weights / temperature))
+        losses.append(_losses(_opinion(found, tried[-1]), target))
+    more = np.array(losses) - losses[int(np.argmin(np.mean(losses, axis=1)))]
+    close = more.mean(axis=1) <= more.std(axis=1) / np.sqrt(len(target))
+    return tried[int(np.flatnonzero(close)[-1])]
 
 
 def _fit_head(
@@ -179,7 +187,7 @@ def _fit_head(
         losses = []
         for weight in _GRID:
             heard = logits + weight * said
-            losses.append(_loss(heard / fit_temperature(heard, target), target))
+            losses.append(float(_losses(heard / fit_temperature(heard, target), target).mean()))
         weight = _GRID[int(np.argmin(losses))]
         logits = logits + weight * said
     prior = np.log(np.maximum(np.bincount(target, minlength=count), 0.5) / len(target))
@@ -204,20 +212,16 @@ def _lifts(labels: Mapping[str, np.ndarray], head: str, sizes: Mapping[str, int]
     return np.concatenate(found)
 
 
-def _loss(logits: np.ndarray, labels: np.ndarray) -> float:
-    return -float(log_softmax(logits)[np.arange(len(labels)), labels].mean())
+def _losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the negative log-likelihood of every row, [N]."""
+    found: np.ndarray = -log_softmax(logits)[np.arange(len(labels)), labels]
+    return found
 
 
-def _choose_share(logits: np.ndarray, prior: np.ndarray, labels: np.ndarray, least: float = 0.0) -> float:
+def _choose_share(logits: np.ndarray, prior: np.ndarray, labels: np.ndarray) -> float:
     """Return the share of the log prior with the best accuracy plus half of the macro-F1, of held-out logits.
 
     Half, because a macro-F1 rests on the few rows of the rare labels, while a mail less is a mail less.
-
-    Args:
-        logits: float64 [N, K].
-        prior: log prior of the labels, float64 [K].
-        labels: int [N].
-        least: accuracy that a share must reach, or it is 0.
     """
     logits = log_softmax(logits)
     accuracy, f1 = [], []
@@ -226,9 +230,8 @@ def _choose_share(logits: np.ndarray, prior: np.ndarray, labels: np.ndarray, lea
         accuracy.append(float((found == labels).mean()))
         f1.append(macro_f1(labels, found, len(prior)))
     # One share's figure is noisy: the neighbours have a say.
-    right, even = (np.convolve(np.pad(one, 1, "edge"), [0.25, 0.5, 0.25], "valid") for one in (accuracy, f1))
-    worth = np.where(right >= least, right + 0.5 * even, -1.0)
-    return _SHARES[int(worth.argmax())] if worth.max() > 0 else 0.0
+    worth = np.pad(np.array(accuracy) + 0.5 * np.array(f1), 1, "edge")
+    return _SHARES[int(np.convolve(worth, [0.25, 0.5, 0.25], "valid").argmax())]
 
 
 def macro_f1(labels: np.ndarray, found: np.ndarray, count: int) -> float:
