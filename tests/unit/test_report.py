@@ -90,6 +90,9 @@ def _spec() -> Spec:
     )
 
 
+HISTORY = [{"epoch": epoch, "loss": 1 / epoch, "validation_accuracy.reply": 0.5} for epoch in (1, 2, 3)]
+
+
 @dataclass
 class KeyReader:
     """A bundle's interface over a rule: the last word of the text names the label."""
@@ -151,8 +154,6 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
     save_file(weights, network / "weights.safetensors")
     temperature = {"contact_type": 2.0, "reply": 1.0}
     (network / "config.json").write_bytes(canonical_json({"network": {"temperature": temperature}}))
-    history = [{"epoch": epoch, "loss": 1 / epoch, "validation_accuracy.reply": 0.5} for epoch in (1, 2, 3)]
-    (network / "history.json").write_bytes(canonical_json(history))
     metrics = evaluate(
         _bundle("candidate", 4.0),
         store,
@@ -161,6 +162,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
         parameters=TicketParameters(),
         out=folder / "out",
         network=network,
+        history=HISTORY,
     )
     return Evaluated(store, network, folder / "out", metrics)
 
@@ -258,6 +260,7 @@ def test_the_same_evaluation_gives_the_same_bytes(evaluated: Evaluated, tmp_path
         parameters=TicketParameters(),
         out=tmp_path,
         network=evaluated.network,
+        history=HISTORY,
     )
     assert again == evaluated.metrics
     for name in (METRICS, PREDICTIONS, PICTURES, REPORT):
