@@ -168,16 +168,17 @@ def _validation(trained: Path, spec: Spec) -> dict[str, tuple[np.ndarray, np.nda
     }
 
 
-def prove(model: Model, golden: Golden, name: str, tolerance: float = EQUAL) -> float:
+def prove(model: Model, golden: Golden, name: str, tolerance: float | None = None) -> float:
     """Compare a form of a model with the golden rows; return the largest difference.
 
     Raises:
-        BundleError: it is more than ``tolerance``.
+        BundleError: it is more than ``tolerance``, or without one than `EQUAL`.
     """
+    limit = EQUAL if tolerance is None else tolerance
     difference = golden.difference(model)
     event(_log, "golden_rows", form=name, difference=difference)
-    if not difference <= tolerance:
-        words = f"{name} gives other probabilities than the reference: {difference:.1e} is more than {tolerance}"
+    if not difference <= limit:
+        words = f"{name} gives other probabilities than the reference: {difference:.1e} is more than {limit}"
         raise BundleError(words, where=GOLDEN, remedy="Report it with the column mapping and the parameters")
     return difference
 

@@ -15,7 +15,7 @@ from frontdesk.intent.columns import DEFAULT_INTENT_COLUMNS, IntentColumns
 from frontdesk.intent.configuration import Configuration
 from frontdesk.intent.files import TEST, open_sessions
 from frontdesk.intent.jobs import IntentJobs
-from frontdesk.intent.opening import CONFIG, MARKOV, MARKOV_INTENTS, TOPPOP, WEIGHTS, IntentBundle, save_intent_bundle
+from frontdesk.intent.opening import EVGEN, MARKOV, MARKOV_INTENTS, TOPPOP, IntentBundle, save_intent_bundle
 from frontdesk.intent.requests import IntentAnswer
 from frontdesk.intent.sessions import SessionSet
 from frontdesk.simulation import sessions
@@ -95,7 +95,7 @@ def with_configuration(bundle: Path, configuration: Configuration, target: Path)
     spec = parsed(bundle, "spec.json")
     save_intent_bundle(
         target,
-        files={name: bundle / name for name in (WEIGHTS, CONFIG, MARKOV, MARKOV_INTENTS, TOPPOP)},
+        files={name: bundle / name for name in (*EVGEN, MARKOV, MARKOV_INTENTS, TOPPOP)},
         tokenizer=Tokenizer.from_json(spec["tokenizer"]),
         columns=spec["columns"],
         configuration=configuration,

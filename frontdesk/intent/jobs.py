@@ -151,6 +151,23 @@ class IntentJobs(Jobs):
         verdict = gate(candidate, ours, measured, work / "champion" / PREDICTIONS if measured else None)
         return {"decision": verdict.decision, "reasons": reasons + verdict.reasons}
 
+    def publish(self, bundle: str) -> None:
+        """Make the bundle's Markov table the current generation in Redis, where the settings name one.
+
+        A server asks by its own tokeniser's digest, so one that still runs the champion goes on with the champion's table
+        unless both share a tokeniser.
+        """
+        from frontdesk.settings import settings
+
+        if (address := settings().redis) is None:
+            return
+        from frontdesk.intent.opening import load_intents
+        from frontdesk.intent.redis_store import connect, prefix_of, publish
+
+        opened = load_intents(bundle)
+        client = connect(address, timeout_seconds=_PUBLISH_SECONDS)
+        publish(client, prefix_of(opened.tokenizer.digest), opened.recommender.tables["all"])
+
     def evaluate(
         self,
         bundle: str,

@@ -21,6 +21,7 @@ from frontdesk.email.tokens import TOKENIZER, hub_tokenizer
 from frontdesk.email.training import train_email
 from frontdesk.errors import BundleError, FrontdeskError, TrainingError, UsageError
 from frontdesk.preprocessing.spec import Spec
+from frontdesk.settings import settings
 from frontdesk.storage import MANIFEST
 from tests.email_desk import made_mails, put_mails
 from tests.hub_encoder import made_distilbert
@@ -138,7 +139,7 @@ def test_a_killed_training_ends_with_the_same_bits(desk: tuple[Path, Spec], tmp_
     wanted = {**SMALL, "checkpoint_seconds": 1e-6}
     whole = train_email(folder / "tensors", folder / TOKENIZER, tmp_path / "whole", EmailParameters(**wanted))
     work = tmp_path / "killed"
-    environment = os.environ | {"FRONTDESK_THREADS": "1"}
+    environment = os.environ | {"FRONTDESK_THREADS": str(settings().threads)}
     child = subprocess.Popen([sys.executable, "-c", _CHILD, str(folder), str(work), repr(wanted)], env=environment)
     while child.poll() is None and not list(work.glob(".checkpoints/*.safetensors")):
         pass
