@@ -154,7 +154,7 @@ class IntentJobs(Jobs):
     def publish(self, bundle: str) -> None:
         """Make the bundle's Markov table the current generation in Redis, where the settings name one.
 
-        A server asks by its own tokeniser's digest, so one that still runs the champion goes on with the champion's table
+        A server asks by its own tokeniser's digest, so one that still runs the champion keeps the champion's table
         unless both share a tokeniser.
         """
         from frontdesk.settings import settings
