@@ -129,7 +129,7 @@ def test_a_second_run_gives_the_same_model_and_no_second_version(
 
 
 def test_a_worse_candidate_is_held_and_the_champion_stays(finished: FinishedRun, copied: Path) -> None:
-    held = run_small(finished.data, copied, epochs=1, rate=1e-9, wide_rate=0)
+    held = run_small(finished.data, copied, epochs=1, rate=1e-9, wide_rate=0, max_words=3, max_phrases=0)
     assert held.decision == "hold"
     assert any("worse beyond chance" in reason for reason in held.reasons)
     assert held.model_id != finished.result.model_id
