@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from frontdesk.errors import TrainingError
 from frontdesk.evaluation.calibration import fit_temperature
@@ -372,24 +372,12 @@ class Trainer:
         self.checkpoint.clear()
 
     def _save_checkpoint(self) -> None:
-        tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
-        for index, state in self.adam.state_dict()["state"].items():
-            tensors |= {f"adam.{index}.{name}": value for name, value in state.items()}
         values = {"step": self.step, "history": self.history, "running_loss": float(self.running_loss)}
-        self.checkpoint.save(tensors, values)
+        self.checkpoint.save(self.network, self.adam, values)
 
     def _restore(self) -> None:
-        if (found := self.checkpoint.load()) is None:
+        if (values := self.checkpoint.restore(self.network, self.adam)) is None:
             return
-        tensors, values = found
-        network = {name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")}
-        self.network.load_state_dict(network)
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            if name.startswith("adam."):
-                _, index, key = name.split(".", 2)
-                state.setdefault(int(index), {})[key] = tensor
-        self.adam.load_state_dict({**self.adam.state_dict(), "state": state})
         self.step, self.history = values["step"], values["history"]
         self.running_loss.fill_(values["running_loss"])
         event(_log, "training_resumed", step=self.step, of=self.steps)
@@ -406,23 +394,37 @@ class Checkpoint:
     def __init__(self, folder: Path, key: str) -> None:
         self.path = folder / f"{key[:20]}.safetensors"
 
-    def save(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+    def save(self, network: nn.Module, optimiser: torch.optim.Optimizer, values: dict[str, Any]) -> None:
         """Replace the checkpoint. Plain values travel in the header of the same file, so that both are of one step."""
+        tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+        for index, state in optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{index}.{name}": value for name, value in state.items()}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_suffix(".tmp")
         host = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         save_file(host, temporary, metadata={"values": orjson.dumps(values).decode()})
         temporary.replace(self.path)
 
-    def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """Return the newest checkpoint's tensors and values, or None."""
+    def restore(self, network: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Any] | None:
+        """Put the newest state into a network and its optimiser; return the plain values, None where there is none."""
         if not self.path.is_file():
             return None
         from safetensors import safe_open
 
         with safe_open(self.path, "pt") as file:
-            values = orjson.loads(file.metadata()["values"])
-        return load_file(self.path), values
+            values: dict[str, Any] = orjson.loads(file.metadata()["values"])
+        weights: dict[str, Tensor] = {}
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in load_file(self.path).items():
+            kind, _, rest = name.partition(".")
+            if kind == "network":
+                weights[rest] = tensor
+            else:
+                index, _, key = rest.partition(".")
+                state.setdefault(int(index), {})[key] = tensor
+        network.load_state_dict(weights)
+        optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
+        return values
 
     def clear(self) -> None:
         """Remove the checkpoint of a finished run."""

@@ -191,25 +191,12 @@ class Fitting:
         )
 
     def _save(self) -> None:
-        tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
-        for index, state in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"adam.{index}.{name}": value for name, value in state.items()}
         values = {"step": self.step, "history": self.history, "speed": self.speed, "running": float(self.running)}
-        self.checkpoint.save(tensors, values)
+        self.checkpoint.save(self.network, self.optimiser, values)
 
     def _restore(self) -> None:
-        if (found := self.checkpoint.load()) is None:
+        if (values := self.checkpoint.restore(self.network, self.optimiser)) is None:
             return
-        tensors, values = found
-        self.network.load_state_dict(
-            {name.removeprefix("network."): one for name, one in tensors.items() if name.startswith("network.")}
-        )
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            if name.startswith("adam."):
-                _, index, key = name.split(".", 2)
-                state.setdefault(int(index), {})[key] = tensor
-        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
         self.step, self.history, self.speed = values["step"], values["history"], values["speed"]
         self.running.fill_(values["running"])
         event(_log, "training_resumed", run=self.name, step=self.step, of=self.steps)

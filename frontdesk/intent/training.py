@@ -275,24 +275,12 @@ class Trainer:
         return Stacking.fit(logits, opening_counts(self.learnt).look_up(suffix_keys(window)), labels)
 
     def _save_checkpoint(self) -> None:
-        tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
-        for index, state in self.adam.state_dict()["state"].items():
-            tensors |= {f"adam.{index}.{name}": value for name, value in state.items()}
         names = ("step", "epoch", "done_in_epoch", "running_loss", "history")
-        self.checkpoint.save(tensors, {name: getattr(self, name) for name in names})
+        self.checkpoint.save(self.network, self.adam, {name: getattr(self, name) for name in names})
 
     def _restore(self) -> None:
-        if (found := self.checkpoint.load()) is None:
+        if (values := self.checkpoint.restore(self.network, self.adam)) is None:
             return
-        tensors, values = found
-        network = {name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")}
-        self.network.load_state_dict(network)
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            if name.startswith("adam."):
-                _, index, key = name.split(".", 2)
-                state.setdefault(int(index), {})[key] = tensor
-        self.adam.load_state_dict({**self.adam.state_dict(), "state": state})
         for name, value in values.items():
             setattr(self, name, value)
         event(_log, "training_resumed", epoch=self.epoch + 1, of=self.epochs)
