@@ -13,13 +13,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
 
-from frontdesk.errors import TrainingError
+from frontdesk.errors import BundleError, TrainingError, UnreadableFile
 from frontdesk.parameters import RunParameters
 from frontdesk.storage import MANIFEST, Store, canonical_json, describe, work_key
+
+if TYPE_CHECKING:
+    from frontdesk.evaluation.gate import Verdict
 
 FORMAT = 1
 
@@ -180,9 +183,46 @@ class Jobs(ABC):
         with tempfile.TemporaryDirectory(prefix="frontdesk-") as folder:
             return self.compare(Store(store), fused, champion, Path(folder))
 
-    @abstractmethod
     def compare(self, store: Store, fused: str, champion: str | None, work: Path) -> dict[str, Any]:
         """Do the work of `gate` with a folder for temporary files."""
+        from frontdesk.evaluation import METRICS, PREDICTIONS
+
+        candidate = orjson.loads(store.read_bytes("fused", fused, METRICS))
+        ours, theirs = work / PREDICTIONS, work / "champion"
+        ours.write_bytes(store.read_bytes("fused", fused, PREDICTIONS))
+        measured, reasons = None, []
+        if champion is not None:
+            try:
+                opened = self.open_bundle(champion)
+            except (BundleError, UnreadableFile) as error:  # a release that cannot load it cannot serve it either
+                reasons = [f"The champion cannot be loaded, so nothing was compared with it: {error.message}."]
+            else:
+                measured = self.measure_champion(store, fused, candidate["data"]["snapshot"], opened, theirs)
+        verdict = self.decide(candidate, ours, measured, theirs / PREDICTIONS if measured else None)
+        return {"decision": verdict.decision, "reasons": reasons + verdict.reasons}
+
+    @abstractmethod
+    def open_bundle(self, location: str) -> Any:
+        """Open a bundle of this recipe. Raises `BundleError` for another one."""
+
+    @abstractmethod
+    def measure_champion(self, store: Store, fused: str, snapshot: str, champion: Any, out: Path) -> dict[str, Any]:
+        """Measure a champion on a candidate's test rows; leave ``predictions.parquet`` in ``out``.
+
+        Args:
+            fused: id of the candidate's folder.
+            snapshot: what the candidate was trained on.
+            champion: what `open_bundle` returned.
+
+        Returns:
+            Figures as in ``metrics.json``.
+        """
+
+    @abstractmethod
+    def decide(
+        self, candidate: dict[str, Any], ours: Path, champion: dict[str, Any] | None, theirs: Path | None
+    ) -> Verdict:
+        """Weigh the figures and predictions of both; without a champion, of the candidate alone."""
 
     def publish(self, bundle: str) -> None:  # noqa: B027 - most recipes have nothing to publish
         """Put what the servers of a bundle share where they look for it, before the bundle is deployed."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from frontdesk.errors import BadColumns, BundleError, UnreadableFile, UsageError
+from frontdesk.errors import BadColumns, UsageError
 from frontdesk.jobs import Jobs
 from frontdesk.records import Columns, default_columns, load_columns, parse_columns
 from frontdesk.storage import Store
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from frontdesk.bundle.labels import LabelBundle
+    from frontdesk.evaluation.gate import Verdict
     from frontdesk.snapshots import Prepare
 
 
@@ -58,33 +59,33 @@ class LabelJobs(Jobs):
             relabel=relabel_of(chosen.taxonomy, chosen.taxonomy_version, mapping),
         )
 
-    def compare(self, store: Store, fused: str, champion: str | None, work: Path) -> dict[str, Any]:
-        """Compare a candidate with the champion per head and slice; see `frontdesk.evaluation.gate`.
+    def open_bundle(self, location: str) -> LabelBundle:
+        """Open a bundle that answers with labels."""
+        from frontdesk.bundle.labels import LabelBundle
+
+        return LabelBundle.load(location)
+
+    def measure_champion(
+        self, store: Store, fused: str, snapshot: str, champion: LabelBundle, out: Path
+    ) -> dict[str, Any]:
+        """Measure a champion on a candidate's test rows.
 
         Where the candidate was trained with a label file, the champion answers in the candidate's version of it.
         """
-        from frontdesk.bundle.labels import LabelBundle
-        from frontdesk.evaluation import METRICS, PREDICTIONS
         from frontdesk.evaluation.evaluate import evaluate_rows, snapshot_rows
+
+        lineage = Lineage.of(store.manifest("snapshots", snapshot) or {})
+        if lineage.history is not None:
+            champion = champion.in_version(lineage.history, lineage.trained)
+        return evaluate_rows(champion, snapshot_rows(store, snapshot), out, with_report=False)
+
+    def decide(
+        self, candidate: dict[str, Any], ours: Path, champion: dict[str, Any] | None, theirs: Path | None
+    ) -> Verdict:
+        """Compare per head and slice; see `frontdesk.evaluation.gate`."""
         from frontdesk.evaluation.gate import gate
 
-        candidate = orjson.loads(store.read_bytes("fused", fused, METRICS))
-        lineage = Lineage.of(store.manifest("snapshots", candidate["data"]["snapshot"]) or {})
-        measured, reasons = None, []
-        ours, theirs = work / PREDICTIONS, work / "champion"
-        ours.write_bytes(store.read_bytes("fused", fused, PREDICTIONS))
-        if champion is not None:
-            try:
-                opened = LabelBundle.load(champion)
-            except (BundleError, UnreadableFile) as error:  # a release that cannot load it cannot serve it either
-                reasons = [f"The champion cannot be loaded, so nothing was compared with it: {error.message}."]
-            else:
-                if lineage.history is not None:
-                    opened = opened.in_version(lineage.history, lineage.trained)
-                rows = snapshot_rows(store, candidate["data"]["snapshot"])
-                measured = evaluate_rows(opened, rows, theirs, with_report=False)
-        verdict = gate(candidate, ours, measured, theirs / PREDICTIONS if measured else None)
-        return {"decision": verdict.decision, "reasons": reasons + verdict.reasons}
+        return gate(candidate, ours, champion, theirs)
 
     def evaluate(
         self,

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from frontdesk.errors import BundleError, EmptyTable, UnreadableFile, UsageError
+from frontdesk.errors import EmptyTable, UnreadableFile, UsageError
 from frontdesk.intent.recipe import NAME, IntentParameters
 from frontdesk.jobs import Fused, Jobs, Trained
 from frontdesk.progress import report
 from frontdesk.records import default_columns, load_columns, parse_columns
 from frontdesk.storage import MANIFEST, Store, canonical_json, describe, work_key
+
+if TYPE_CHECKING:
+    from frontdesk.evaluation.gate import Verdict
+    from frontdesk.intent.opening import IntentBundle
 
 TENSORS_FORMAT = 1
 _PUBLISH_SECONDS = 10.0
@@ -127,29 +131,30 @@ class IntentJobs(Jobs):
         update_bundle(bundle, metrics=metrics, card=model_card(opened, metrics))
         return Fused({"bundle": bundle}, evaluation, opened.model_id, metrics)
 
-    def compare(self, store: Store, fused: str, champion: str | None, work: Path) -> dict[str, Any]:
-        """Compare a candidate with the champion on the candidate's test sessions; see `frontdesk.intent.gate`."""
-        from frontdesk.evaluation import METRICS, PREDICTIONS
-        from frontdesk.intent.gate import gate
-        from frontdesk.intent.measuring import evaluate_champion
+    def open_bundle(self, location: str) -> IntentBundle:
+        """Open a bundle that suggests intents."""
         from frontdesk.intent.opening import load_intents
 
-        candidate = orjson.loads(store.read_bytes("fused", fused, METRICS))
-        ours = work / PREDICTIONS
-        ours.write_bytes(store.read_bytes("fused", fused, PREDICTIONS))
-        measured, reasons = None, []
-        if champion is not None:
-            try:
-                opened = load_intents(champion)
-            except (BundleError, UnreadableFile) as error:
-                reasons = [f"The champion cannot be loaded, so nothing was compared with it: {error.message}."]
-            else:
-                candidate_bundle = store.fetch("fused", fused, "bundle", to=work / "candidate")
-                measured = evaluate_champion(
-                    opened, load_intents(candidate_bundle), store, candidate["data"]["snapshot"], work / "champion"
-                )
-        verdict = gate(candidate, ours, measured, work / "champion" / PREDICTIONS if measured else None)
-        return {"decision": verdict.decision, "reasons": reasons + verdict.reasons}
+        return load_intents(location)
+
+    def measure_champion(
+        self, store: Store, fused: str, snapshot: str, champion: IntentBundle, out: Path
+    ) -> dict[str, Any]:
+        """Measure a champion on a candidate's test sessions, its intents under the candidate's ids."""
+        from frontdesk.bundle.folder import SPEC
+        from frontdesk.intent.measuring import evaluate_champion
+        from frontdesk.intent.tokens import Tokenizer
+
+        spec = orjson.loads(store.read_bytes("fused", fused, "bundle", SPEC))
+        return evaluate_champion(champion, Tokenizer.from_json(spec["tokenizer"]), store, snapshot, out)
+
+    def decide(
+        self, candidate: dict[str, Any], ours: Path, champion: dict[str, Any] | None, theirs: Path | None
+    ) -> Verdict:
+        """Weigh hit rates, coverage, diversity and slices; see `frontdesk.intent.gate`."""
+        from frontdesk.intent.gate import gate
+
+        return gate(candidate, ours, champion, theirs)
 
     def publish(self, bundle: str) -> None:
         """Make the bundle's Markov table the current generation in Redis, where the settings name one.

@@ -32,6 +32,7 @@ from frontdesk.intent.report import render
 from frontdesk.intent.requests import SuggestionRequest
 from frontdesk.intent.sessions import LiveRow, session_set, usable_rows
 from frontdesk.intent.snapshots import read_table, snapshot_table
+from frontdesk.intent.tokens import Tokenizer
 from frontdesk.records import parse_columns
 from frontdesk.scoring import ENDINGS, Sink
 from frontdesk.snapshots import refusal_rows
@@ -88,7 +89,7 @@ def evaluate_sessions(
 
 
 def evaluate_champion(
-    champion: IntentBundle, candidate: IntentBundle, store: Store, snapshot: str, out: Path
+    champion: IntentBundle, tokenizer: Tokenizer, store: Store, snapshot: str, out: Path
 ) -> dict[str, Any]:
     """Ask a champion what the candidate was asked; its intents stand under the candidate's ids.
 
@@ -98,7 +99,6 @@ def evaluate_champion(
     manifest = store.manifest("snapshots", snapshot) or {}
     columns = parse_columns(manifest["columns"], where="snapshot", recipe=champion.recipe)
     rows = {name: snapshot_table(store, snapshot, name, columns) for name in ("train", "test")}
-    tokenizer = candidate.tokenizer
     train, test = (session_set(rows[name], tokenizer, columns) for name in ("train", "test"))
     # Which rows count as delivered twice is the candidate's matter, or the two would not answer the same requests.
     own = replace(champion.tokenizer, one_delivery=tokenizer.one_delivery)

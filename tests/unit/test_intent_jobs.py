@@ -238,7 +238,7 @@ def test_a_champion_with_another_tokeniser_is_asked_the_same(intent_run: IntentR
     found = {}
     for name, champion, candidate, run in (("less", theirs, ours, intent_run), ("more", ours, theirs, other)):
         store = Store(str(run.store))
-        found[name] = evaluate_champion(champion, candidate, store, run.snapshot, tmp_path / name)
+        found[name] = evaluate_champion(champion, candidate.tokenizer, store, run.snapshot, tmp_path / name)
         own = orjson.loads((run.bundle.parent / "metrics.json").read_bytes())
         assert found[name]["test"]["n"] == own["test"]["n"]
         rows = pq.read_table(tmp_path / name / "predictions.parquet")
@@ -258,7 +258,7 @@ def test_the_same_bundle_as_champion_answers_as_the_candidate(intent_run: Intent
     from frontdesk.intent.measuring import evaluate_champion
 
     bundle = load_intents(intent_run.bundle)
-    measured = evaluate_champion(bundle, bundle, Store(str(intent_run.store)), intent_run.snapshot, tmp_path)
+    measured = evaluate_champion(bundle, bundle.tokenizer, Store(str(intent_run.store)), intent_run.snapshot, tmp_path)
     own = orjson.loads((intent_run.bundle.parent / "metrics.json").read_bytes())
     assert measured["test"]["hr@6"] == own["test"]["hr@6"]
     lists = [pq.read_table(folder / "predictions.parquet")["list"] for folder in (tmp_path, intent_run.bundle.parent)]
