@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -50,6 +51,7 @@ class Positions:
         targets: int32 [T + S], the next intent, however many events come before it; `UNSEEN` behind the last one and
             where training does not know it.
         before_target: bool [T + S], the next row is that intent.
+        ended: bool [T + S], no intent comes any more. Nowhere in a piece of a session that goes on in the next one.
     """
 
     offsets: np.ndarray
@@ -57,6 +59,7 @@ class Positions:
     lines: np.ndarray
     targets: np.ndarray
     before_target: np.ndarray
+    ended: np.ndarray
 
     @classmethod
     def of(cls, sessions: SessionSet) -> Positions:
@@ -80,7 +83,11 @@ class Positions:
         targets[before[has]] = sessions.intents[coming[has]]
         before_target = np.zeros(rows + count, bool)
         before_target[before] = sessions.is_target
-        return cls(offsets, operators, lines, targets, before_target)
+        ended = np.ones(rows + count, bool)
+        ended[before[has]] = False
+        goes_on = [one == following for one, following in pairwise(sessions.session_ids)]
+        ended &= np.repeat(~np.array([*goes_on, False][:count], bool), np.diff(offsets))
+        return cls(offsets, operators, lines, targets, before_target, ended)
 
 
 def pad(sessions: SessionSet, positions: Positions, places: np.ndarray) -> Padded:

@@ -125,9 +125,13 @@ class EvGenNetwork(nn.Module):
         nn.init.zeros_(self.line_bias.weight)
         self.opened_bias = nn.Parameter(torch.zeros(config.intents))
         self.dropout = nn.Dropout(self.dropouts.values)
+        self.end = nn.Linear(width, 1) if config.end_of_session else None
 
     def forward(self, batch: SessionBatch) -> Tensor:
-        """Return the logits of the next intent at every position, float [N, P, K]."""
+        """Return the logits of the next intent at every position, float [N, P, K].
+
+        A network that learns the end of sessions has it in one more column, the last.
+        """
         batch = self._hide(batch) if self.training else batch
         positions = torch.arange(batch.tokens.shape[1] + 1, device=batch.tokens.device)
         is_intent = F.pad(batch.is_intent, (1, 0))  # [N, P]
@@ -138,9 +142,10 @@ class EvGenNetwork(nn.Module):
         stream = stream + self.asking_operator(batch.asking_operator + 1) + self.asking_line(batch.asking_line + 1)
         # The scores are products with the embeddings of the intents' own tokens (weight tying).
         intents = self.token.weight[FIRST_TOKEN : FIRST_TOKEN + self.config.intents]
-        logits = F.linear(self.out(self.norm(stream)), intents, self.bias) + self.line_bias(batch.asking_line + 1)
+        stream = self.norm(stream)
+        logits = F.linear(self.out(stream), intents, self.bias) + self.line_bias(batch.asking_line + 1)
         scores: Tensor = logits + self._opened(batch) * self.opened_bias
-        return scores
+        return scores if self.end is None else torch.cat([scores, self.end(stream)], -1)
 
     def _embed(self, batch: SessionBatch) -> Tensor:
         first = self.operator(batch.operator + 1) + self.line(batch.line + 1)

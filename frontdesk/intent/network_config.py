@@ -20,6 +20,7 @@ class NetworkConfig:
         operators, lines: how many training knows.
         width: D.
         window, memory: see `attention_mask`.
+        end_of_session: whether training scores the end of a session beside the intents; no engine reads it.
     """
 
     tokens: int
@@ -31,6 +32,7 @@ class NetworkConfig:
     heads: int = 4
     window: int = 5
     memory: int = 256
+    end_of_session: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""

@@ -45,6 +45,8 @@ class IntentParameters(RunParameters):
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     event_weight: float = Field(0.3, ge=0, le=1)
     """Weight of a position whose next row is an event, not yet the intent that it predicts."""
+    end_of_session: bool = False
+    """Learn, too, where no further intent comes. Suggestions are ranked as if one did."""
     validation_share: float = Field(0.05, gt=0, lt=0.5)
     """Share of the training sessions, the newest, that measures every epoch and fits what stands on the network."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

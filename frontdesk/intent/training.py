@@ -125,6 +125,7 @@ class Trainer:
             heads=parameters.heads,
             window=parameters.window,
             memory=parameters.memory,
+            end_of_session=parameters.end_of_session,
         )
         hidden = Dropouts(
             parameters.dropout, parameters.operator_dropout, parameters.line_dropout, parameters.token_dropout
@@ -204,7 +205,7 @@ class Trainer:
 
     def _batch(self, places: np.ndarray) -> tuple[SessionBatch, Tensor, Tensor, Tensor]:
         """Return sessions; at their positions the targets, int64 [N, P], and their weights, float32 [N, P]; and the
-        intents that existed when the sessions ended, bool [N, K]."""
+        intents that existed when the sessions ended, bool [N, K]. The end of a session is target K."""
         begin, lengths = self.positions.offsets[places], self.lengths[places]
         steps = np.arange(int(lengths.max()) + 1)
         inside = steps <= lengths[:, None]
@@ -212,6 +213,10 @@ class Trainer:
         targets = np.where(inside, self.positions.targets[flat], UNSEEN)
         weights = np.where(self.positions.before_target[flat], 1.0, self.parameters.event_weight)
         last = self.learnt.times[self.learnt.offsets[places + 1] - 1]
+        valid = self.born <= last[:, None]
+        if self.parameters.end_of_session:
+            targets = np.where(inside & self.positions.ended[flat], len(self.born), targets)
+            valid = np.pad(valid, ((0, 0), (0, 1)), constant_values=True)
         padded = pad(self.learnt, self.positions, places)
         # A request knows who asks now, not who opened a session that was handed over: training shows any of them.
         draw = np.random.default_rng([self.parameters.seed, 3, self.step]).integers(0, lengths + 1)
@@ -220,7 +225,7 @@ class Trainer:
         return (
             to_device(padded, self.device),
             torch.from_numpy(targets.astype(np.int64)).to(self.device),
-            torch.from_numpy(self.born <= last[:, None]).to(self.device),
+            torch.from_numpy(valid).to(self.device),
             torch.from_numpy(weights.astype(np.float32)).to(self.device),
         )
 
@@ -247,7 +252,7 @@ class Trainer:
             logits = self.network(to_device(pad(sessions, positions, places), self.device)).float().cpu().numpy()
             for place, session in enumerate(places):
                 begin, end = positions.offsets[session : session + 2]
-                flat[begin:end] = logits[place, : end - begin]
+                flat[begin:end] = logits[place, : end - begin, : flat.shape[1]]
         self.network.train()
         return flat[rows + session_of[rows]], sessions.intents[rows], rows + self.first_held_out
 

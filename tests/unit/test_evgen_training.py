@@ -16,9 +16,12 @@ import pytest
 from safetensors.numpy import load_file
 
 from frontdesk.errors import TrainingError, UsageError
+from frontdesk.intent.batches import Positions
 from frontdesk.intent.evgen import EvGen
+from frontdesk.intent.network import next_intent_loss
 from frontdesk.intent.recipe import IntentParameters
-from frontdesk.intent.training import Trainer, hit_rates, train_evgen
+from frontdesk.intent.tokens import UNSEEN
+from frontdesk.intent.training import Trainer, hit_rates, short_pieces, train_evgen
 from tests.intent_sessions import INTENTS, made_sessions, small_tokenizer
 
 SMALL = IntentParameters(epochs=2, width=8, heads=2, batch_tokens=64, checkpoint_seconds=1e-6)
@@ -148,6 +151,38 @@ def test_sessions_without_anything_to_learn_are_an_error(tmp_path: Path) -> None
     with pytest.raises(TrainingError, match="no session has an opened intent"):
         train_evgen(sessions.take(0, 0), small_tokenizer(), SMALL, tmp_path)
     assert not (tmp_path / "evgen").exists()
+
+
+def test_the_end_of_a_session_is_learnt_where_it_is_asked_for(tmp_path: Path) -> None:
+    sessions = made_sessions(400)
+    parameters = SMALL.model_copy(update={"epochs": 8, "width": 16, "batch_tokens": 256, "checkpoint_seconds": 1e9})
+    trainers = [
+        Trainer(sessions, small_tokenizer(), tmp_path / str(end), parameters.model_copy(update={"end_of_session": end}))
+        for end in (False, True)
+    ]
+    places = np.arange(3)
+    (_, without, _, _), (batch, targets, valid, _) = (trainer._batch(places) for trainer in trainers)
+    assert ((targets == INTENTS).sum(1) >= 1).all()
+    assert (without.numpy()[targets.numpy() == INTENTS] == UNSEEN).all()
+    assert (without.numpy() == targets.numpy())[targets.numpy() < INTENTS].all()
+    assert valid.shape == (3, INTENTS + 1)
+    trainer = trainers[1]
+    untrained = next_intent_loss(trainer.network.eval()(batch), targets, valid).item()
+    trainer.run()
+    assert next_intent_loss(trainer.network.eval()(batch), targets, valid).item() < untrained
+    trainer.save(tmp_path / "evgen")
+    assert EvGen.load(tmp_path / "evgen").scores(list(made_sessions(2))).shape == (2, INTENTS)
+
+
+def test_a_piece_of_a_long_session_does_not_end() -> None:
+    whole = made_sessions(4, longest=12)
+    pieces = short_pieces(whole, 3)
+    positions = Positions.of(pieces)
+    last = np.append(np.array(pieces.session_ids[:-1]) != np.array(pieces.session_ids[1:]), True)
+    ends = positions.offsets[1:] - 1
+    assert len(pieces) > len(whole)
+    assert (positions.ended[ends] == last).all()
+    assert not (positions.ended & (positions.targets >= 0)).any()
 
 
 def test_one_session_is_enough(tmp_path: Path) -> None:
