@@ -13,6 +13,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from frontdesk.errors import StorageError, UsageError
@@ -80,6 +81,12 @@ class Database:
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
+
+
+def insert_once(connection: sa.Connection, table: Any, values: dict[str, Any]) -> bool:
+    """Insert a row; return False, and change nothing, where there is one of its key already."""
+    dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
+    return bool(connection.execute(dialect.insert(table).values(**values).on_conflict_do_nothing()).rowcount == 1)
 
 
 def open_database(url: str | None = None) -> Database:

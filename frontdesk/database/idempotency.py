@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import sqlalchemy as sa
 
-from frontdesk.database.engine import Database
+from frontdesk.database.engine import Database, insert_once
 from frontdesk.database.tables import IdempotentAnswer
 from frontdesk.errors import Conflict, InFlight
 
@@ -52,7 +51,11 @@ def claim(database: Database, key: str, body: str) -> Claim | Stored:
     with database.writing() as connection:
         free = sa.delete(IdempotentAnswer).where(IdempotentAnswer.key == key, IdempotentAnswer.expires_at <= now)
         connection.execute(free)
-        if _insert(connection, {"key": key, "body": body, "status": None, "content": None, "expires_at": until}):
+        if insert_once(
+            connection,
+            IdempotentAnswer,
+            {"key": key, "body": body, "status": None, "content": None, "expires_at": until},
+        ):
             return Claim(key, until)
         row = connection.execute(sa.select(IdempotentAnswer.__table__).where(IdempotentAnswer.key == key)).one()
     if row.body != body:
@@ -62,14 +65,6 @@ def claim(database: Database, key: str, body: str) -> Claim | Stored:
     if row.status is None:
         raise InFlight("the first request with this key is not answered yet", where="Idempotency-Key")
     return Stored(row.status, row.content)
-
-
-def _insert(connection: sa.Connection, values: dict[str, Any]) -> bool:
-    from sqlalchemy.dialects import postgresql, sqlite
-
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(IdempotentAnswer).values(**values).on_conflict_do_nothing()
-    return connection.execute(statement).rowcount == 1
 
 
 def complete(connection: sa.Connection, claim: Claim, answer: Stored, keep: timedelta) -> None:

@@ -12,6 +12,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 NAME = 200
 """Characters of a name that a caller may give: a case, a client, a line."""
 
+SOURCE = 2 * NAME + 1
+"""Characters of a source of feedback: a client, and what it calls its own source."""
+
 
 class Moment(sa.TypeDecorator[datetime]):
     """A time in UTC. SQLite keeps no zone, so it is taken off and put on again."""
@@ -136,7 +139,7 @@ class FeedbackEvent(Base):
     __tablename__ = "feedback_events"
     __table_args__ = (sa.Index("feedback_events_case", "recipe", "case_id"),)
 
-    source: Mapped[str] = mapped_column(sa.String(NAME), primary_key=True)
+    source: Mapped[str] = mapped_column(sa.String(SOURCE), primary_key=True)
     event: Mapped[str] = mapped_column(sa.String(NAME), primary_key=True)
     recipe: Mapped[str] = mapped_column(sa.String(40))
     case_id: Mapped[str] = mapped_column(sa.String(NAME))

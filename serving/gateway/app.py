@@ -20,7 +20,8 @@ from frontdesk.serving.gateway.boundary import Boundary
 from frontdesk.serving.gateway.models import Models
 from frontdesk.serving.gateway.operations import describe
 from frontdesk.serving.gateway.problems import problem_response
-from frontdesk.serving.gateway.routes import emails, health, intents, lines, tickets
+from frontdesk.serving.gateway.routes import emails, feedback, health, intents, lines, tickets
+from frontdesk.serving.gateway.routes.feedback import FeedbackBatch
 from frontdesk.serving.gateway.settings import GatewaySettings
 from frontdesk.serving.gateway.state import Gateway, request_id_of
 
@@ -48,9 +49,9 @@ def create_app(
     app.add_middleware(Boundary, body_bytes=settings.body_bytes)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(RequestValidationError, _wrong_parameter)
-    for topic in (emails, tickets, intents, lines, health, desks, console):
+    for topic in (emails, tickets, intents, lines, feedback, health, desks, console):
         app.include_router(topic.router)
-    describe(app, (EmailBatch, TicketRequest, IntentRequest))
+    describe(app, (EmailBatch, TicketRequest, IntentRequest, FeedbackBatch))
     return app
 
 

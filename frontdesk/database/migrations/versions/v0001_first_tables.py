@@ -31,7 +31,7 @@ def upgrade() -> None:
     op.create_index(op.f("ix_api_keys_client"), "api_keys", ["client"], unique=False)
     op.create_table(
         "feedback_events",
-        sa.Column("source", sa.String(length=200), nullable=False),
+        sa.Column("source", sa.String(length=401), nullable=False),
         sa.Column("event", sa.String(length=200), nullable=False),
         sa.Column("recipe", sa.String(length=40), nullable=False),
         sa.Column("case_id", sa.String(length=200), nullable=False),
