@@ -95,7 +95,7 @@ async def _ask_part(
     manner: Manner,
     headers: Mapping[str, str],
 ) -> dict[int, Answered]:
-    parameters = {"on_error": "answer"} if manner.partial else None
+    parameters = {"on_error": "answer" if manner.partial else "refuse"}
     instances = [one.fields for one in part]
     try:
         answers = await models.predict(
