@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -42,7 +43,9 @@ def create_app(
         gateway = Gateway(settings, database, Models(models), assignment)
         app.state.gateway = gateway
         await gateway.run(database.upgrade)
+        housekeeping = asyncio.create_task(gateway.keep_house())
         yield
+        housekeeping.cancel()
         await gateway.close()
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None)
