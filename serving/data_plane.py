@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from frontdesk.errors import Forbidden
-from frontdesk.serving import metrics, protocol
+from frontdesk.serving import protocol
 from frontdesk.serving.model import BundleModel
 from frontdesk.serving.sdk import DataPlane, InferRequest, ModelRepositoryExtension
 
@@ -49,11 +48,6 @@ class BundleDataPlane(DataPlane):  # type: ignore[misc]
         """Parse a V1 body. Raises `InvalidRequest`."""
         protocol.require_json(headers.get("content-type"))
         return protocol.parse_json(body), {}
-
-    def encode(self, model_name: str, response: Sequence[Any], **_: Any) -> tuple[bytes, dict[str, str]]:
-        """Write a V1 answer."""
-        with metrics.timed(model_name, "encode"):
-            return protocol.v1_body(self.model(model_name).bundle.dump(response)), {"content-type": "application/json"}
 
     async def infer(
         self, model_name: str, request: Any, headers: dict[str, str] | None = None

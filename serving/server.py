@@ -19,6 +19,8 @@ import logging
 import signal
 from collections.abc import Sequence
 
+import uvloop
+
 from frontdesk.bundle import Bundle, manifest_at
 from frontdesk.errors import BundleError, FrontdeskError, UsageError
 from frontdesk.logs import JsonFormatter, StandardError, configure, event
@@ -132,7 +134,8 @@ class Server(ModelServer):  # type: ignore[misc]
             self.register_model(model)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)  # uvicorn takes the signal, drains, and raises it again for us
-        asyncio.run(self._serve_models(models))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._serve_models(models))
         if self._failure is not None:
             raise self._failure
 
