@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import logging
 import signal
 from collections.abc import Sequence
@@ -166,3 +167,6 @@ class Server(ModelServer):  # type: ignore[misc]
             if self._failure:
                 self._rest.stop()
                 return
+        # What is loaded stays: a full collection would walk hundreds of thousands of objects within a request.
+        gc.collect()
+        gc.freeze()

@@ -107,7 +107,7 @@ class Bundle(ABC):
         return self.predict(instances)
 
     @abstractmethod
-    def predict(self, instances: Any) -> Sequence[BaseModel]:
+    def predict(self, instances: Any) -> Sequence[Any]:
         """Answer request instances. Raises `InvalidRequest` that names the instance and the field."""
 
     @abstractmethod

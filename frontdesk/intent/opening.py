@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import orjson
 import pyarrow as pa
-from pydantic import TypeAdapter
 
 from frontdesk.bundle.base import Bundle, Output
 from frontdesk.bundle.folder import POLICY, SPEC, TAXONOMY, parsed, save_bundle
@@ -36,7 +35,6 @@ EVGEN = (WEIGHTS, CONFIG, COUNTS)
 MARKOV, MARKOV_INTENTS, TOPPOP = "markov.safetensors", "markov-intents.safetensors", "toppop.safetensors"
 TOLERANCE = 1e-4
 """Largest difference of a probability from the golden one, in float32."""
-_answers = TypeAdapter(list[IntentAnswer])
 
 
 def save_intent_bundle(
@@ -120,7 +118,7 @@ class IntentBundle(Bundle):
 
     def dump(self, answers: Sequence[Any]) -> bytes:
         """Return answers as a JSON array."""
-        return _answers.dump_json(list(answers))
+        return orjson.dumps(answers)
 
 
 def open_bundle(folder: Path, manifest: dict[str, Any], engine: str) -> IntentBundle:
