@@ -178,7 +178,7 @@ class Cell:
 def in_process(bundle: IntentBundle, folder: Path, address: str | None, rounds: int) -> dict[str, Cell]:
     """Time every system on the same requests; the first round is thrown away."""
     requests = streams(12)
-    sessions = [bundle.recommender._asked(one).session for one in parse_requests(requests, bundle.tokenizer)]
+    sessions = [one.session for one in bundle.recommender.ask(parse_requests(requests, bundle.tokenizer))]
     known = systems(bundle, folder, address)
     calls: dict[str, tuple[Callable[[Any], Any], list[Any], bool]] = {
         name: (answer, sessions, waits) for name, (answer, waits) in known.items()

@@ -15,6 +15,7 @@ FrontdeskError                      1   500
 │   ├── TooLarge                        413
 │   └── UnsupportedMediaType            415
 ├── NotReady                        1   503   a model is still loading
+│   └── PredictorUnavailable                  the other half of a service does not answer
 ├── Overloaded                      1   429
 ├── BundleError                     1   500   names the bad file
 ├── StorageError                    1   503   names the address and what answered
@@ -138,6 +139,12 @@ class NotReady(FrontdeskError):
 
     code = "not_ready"
     status = 503
+
+
+class PredictorUnavailable(NotReady):
+    """A transformer's predictor does not answer, and there is no answer without it."""
+
+    code = "predictor_unavailable"
 
 
 class Overloaded(FrontdeskError):

@@ -57,9 +57,9 @@ class InferenceRoutes:
     async def _v1(self, name: str, headers: dict[str, str], body: bytes) -> bytes:
         protocol.require_json(headers.get("content-type"))
         model = self.data_plane.model(name)
-        answers, _ = await model(protocol.parse_json(body), headers)
+        answered, _ = await model(protocol.parse_json(body), headers)
         with metrics.timed(name, "encode"):
-            return protocol.v1_body(model.bundle.dump(answers))
+            return protocol.v1_body(answered.bundle.dump(answered.answers))
 
     async def _v2(
         self, name: str, version: str | None, headers: dict[str, str], body: bytes
@@ -70,14 +70,14 @@ class InferenceRoutes:
         asked = protocol.parse_v2(body, _json_length(headers))
         inputs = [InferInput(one.name, list(one.shape), one.datatype, one.data) for one in asked.inputs]
         query = InferRequest(name, inputs, request_id=asked.id, raw_inputs=[one.raw for one in asked.inputs])
-        answers, _ = await model(query, headers)
+        answered, _ = await model(query, headers)
         with metrics.timed(name, "encode"):
             content, json_bytes = protocol.v2_body(
                 asked,
-                model.tensors(answers),
+                model.tensors(answered),
                 id=asked.id or headers[REQUEST_ID],
                 model_name=name,
-                model_version=model.bundle.model_id,
+                model_version=answered.bundle.model_id,
             )
         if json_bytes is None:
             return content, [(b"content-type", _JSON)]

@@ -34,6 +34,11 @@ _Entry = tuple[int, float, Reason]
 """A ranked intent, its score, and where it comes from."""
 
 
+def sessions_of(asked: Sequence[Asked]) -> list[Session]:
+    """Return the sessions of the requests that are for the network, in their order."""
+    return [one.session for one in asked if one.settings.model == "evgen"]
+
+
 class GuardedStore(Protocol):
     """A shared store that falls back by itself and says so; see `frontdesk.intent.redis_store.GuardedTable`."""
 
@@ -54,7 +59,7 @@ class Guarded(Protocol):
 
 
 @dataclass(frozen=True)
-class _Asked:
+class Asked:
     """One request and what follows from it."""
 
     request: SuggestionRequest
@@ -104,20 +109,44 @@ class Recommender:
         self.live = evgen.live()
         self._memory = threading.Lock()
 
-    def recommend(self, model_id: str, requests: Sequence[SuggestionRequest]) -> list[IntentAnswer]:
-        """Answer requests; those for one model are computed together."""
-        asked = [self._asked(request) for request in requests]
-        by_model: dict[str, list[int]] = defaultdict(list)
-        for place, one in enumerate(asked):
-            by_model[one.settings.model].append(place)
-        answers: dict[int, IntentAnswer] = {}
-        for model, places in by_model.items():
-            some = [asked[place] for place in places]
-            for place, ranked in zip(places, self._rank(model, some), strict=True):
-                answers[place] = self._answer(model_id, asked[place], ranked)
-        return [answers[place] for place in range(len(asked))]
+    def ask(self, requests: Sequence[SuggestionRequest]) -> list[Asked]:
+        """Tokenise requests and find out which model each is for."""
+        return [self._asked(request) for request in requests]
 
-    def _asked(self, request: SuggestionRequest) -> _Asked:
+    def recommend(self, model_id: str, requests: Sequence[SuggestionRequest]) -> list[IntentAnswer]:
+        """Answer requests; those for the network are computed together."""
+        asked = self.ask(requests)
+        return self.answer(model_id, asked, self.network_scores(sessions_of(asked)))
+
+    def answer(
+        self, model_id: str, asked: Sequence[Asked], scores: Sequence[np.ndarray | None] | None
+    ) -> list[IntentAnswer]:
+        """Return the lists.
+
+        Args:
+            model_id: of the answers.
+            asked: the requests.
+            scores: what the network says of each of `sessions_of`, float32 [K]; None where it had no time. None for all
+                where it could not be asked. A simpler model answers in its place then, and says so.
+        """
+        ranked: dict[int, _Ranked] = {}
+        following = iter(scores or ())
+        markov: list[int] = []
+        stands_in: list[int] = []
+        for place, one in enumerate(asked):
+            model = one.settings.model
+            if model == "toppop":
+                ranked[place] = _Ranked(self._named(one, self._popular(one)), "toppop")
+            elif model == "evgen" and (shares := next(following, None)) is not None:
+                ranked[place] = _Ranked(self._named(one, self._best(one, shares)), "evgen")
+            else:
+                (stands_in if model == "evgen" else markov).append(place)
+        for places, degraded in ((markov, False), (stands_in, True)):
+            for place, found in zip(places, self._markov([asked[each] for each in places], degraded), strict=True):
+                ranked[place] = found
+        return [self._answer(model_id, one, ranked[place]) for place, one in enumerate(asked)]
+
+    def _asked(self, request: SuggestionRequest) -> Asked:
         settings = self.configuration.of(request.line)
         rows = request.events
         if settings.context_events is not None:
@@ -131,48 +160,40 @@ class Recommender:
             line=request.line,
             now=request.now,
         )
-        return _Asked(request, session, settings)
+        return Asked(request, session, settings)
 
-    def _rank(self, model: str, asked: list[_Asked]) -> list[_Ranked]:
-        if model == "toppop":
-            return [_Ranked(self._named(one, self._popular(one)), "toppop") for one in asked]
-        scored = self._network_scores(asked) if model == "evgen" else [None] * len(asked)
-        left = [row for row, scores in enumerate(scored) if scores is None]
-        markov = dict(zip(left, self._markov([asked[row] for row in left], model == "evgen"), strict=True))
-        return [
-            markov[row] if scores is None else _Ranked(self._named(asked[row], self._best(asked[row], scores)), "evgen")
-            for row, scores in enumerate(scored)
-        ]
+    def network_scores(self, sessions: Sequence[Session]) -> list[np.ndarray | None]:
+        """Return the network's shares of the next intent, float32 [K], for each session.
 
-    def _network_scores(self, asked: list[_Asked]) -> list[np.ndarray | None]:
-        """Return shares float32 [K] of the next intent for each request; None where the memory is busy for too long."""
-        scores: list[np.ndarray | None] = [None] * len(asked)
-        named = [row for row, one in enumerate(asked) if one.request.session is not None]
+        A session without a name (``""``) is not remembered. None stands where the memory is busy for too long.
+        """
+        scores: list[np.ndarray | None] = [None] * len(sessions)
+        named = [row for row, session in enumerate(sessions) if session.session_id]
         for begin in range(0, len(named), _AT_ONCE):
             if begin:
                 time.sleep(0)  # whoever waits for the memory comes first
             if self._memory.acquire(timeout=_WAIT_SECONDS):
                 rows = named[begin : begin + _AT_ONCE]
                 try:
-                    found = self.evgen.scores([asked[row].session for row in rows], live=self.live)
+                    found = self.evgen.scores([sessions[row] for row in rows], live=self.live)
                 finally:
                     self._memory.release()
                 for row, shares in zip(rows, found, strict=True):
                     scores[row] = shares
-        nameless = [row for row, one in enumerate(asked) if one.request.session is None]
+        nameless = [row for row, session in enumerate(sessions) if not session.session_id]
         for begin in range(0, len(nameless), _AT_ONCE):  # remembered for as long as they are read
             rows = nameless[begin : begin + _AT_ONCE]
-            sessions = [replace(asked[row].session, session_id=str(row)) for row in rows]
-            found = self.evgen.scores(sessions, live=self.evgen.live(len(rows)))
+            apart = [replace(sessions[row], session_id=str(row)) for row in rows]
+            found = self.evgen.scores(apart, live=self.evgen.live(len(rows)))
             for row, shares in zip(rows, found, strict=True):
                 scores[row] = shares
         return scores
 
-    def _best(self, one: _Asked, shares: np.ndarray) -> Iterator[_Entry]:
+    def _best(self, one: Asked, shares: np.ndarray) -> Iterator[_Entry]:
         order = np.argsort(-shares, kind="stable")[: self._width(one)]
         return zip(order.tolist(), shares[order].tolist(), repeat("sequence"), strict=False)
 
-    def _markov(self, asked: list[_Asked], degraded: bool) -> list[_Ranked]:
+    def _markov(self, asked: list[Asked], degraded: bool) -> list[_Ranked]:
         """Rank by the Markov tables; those in the shared store are asked together."""
         ranked: dict[int, _Ranked] = {}
         shared: dict[Backoff, list[int]] = defaultdict(list)
@@ -193,7 +214,7 @@ class Recommender:
                     ranked[row] = _Ranked(self._named(asked[row], entries), "markov", degraded or answer.degraded)
         return [ranked[row] for row in range(len(asked))]
 
-    def _filled(self, one: _Asked, levels: Iterable[Level]) -> Iterator[_Entry]:
+    def _filled(self, one: Asked, levels: Iterable[Level]) -> Iterator[_Entry]:
         """Yield what the table says, then what TopPop says, which is asked only where the list is still too short."""
         seen: set[int] = set()
         least = 1.0
@@ -207,26 +228,26 @@ class Recommender:
             least = min(least, score * step)
             yield intent, least, reason
 
-    def _popular(self, one: _Asked) -> Iterator[_Entry]:
+    def _popular(self, one: Asked) -> Iterator[_Entry]:
         """Yield TopPop's list."""
         session = one.session
         who = np.array([session.operator]), np.array([session.line]), np.array([one.first])
         intents, scores = self.toppop.rank(*who, self._width(one))
         return zip(intents[0].tolist(), scores[0].tolist(), repeat("popular"), strict=False)
 
-    def _width(self, one: _Asked) -> int:
+    def _width(self, one: Asked) -> int:
         """Return how many candidates there may be: the whole catalogue where rights may leave little of it."""
         catalogue = len(self.tokenizer.intents)
         return catalogue if one.request.rights is not None else min(CANDIDATES, catalogue)
 
-    def _named(self, one: _Asked, entries: Iterable[_Entry]) -> Iterator[Candidate]:
+    def _named(self, one: Asked, entries: Iterable[_Entry]) -> Iterator[Candidate]:
         """Yield the candidates that the operator may open; a list takes only as many as it shows."""
         names, rights = self.tokenizer.intents, one.request.rights
         for intent, score, reason in entries:
             if rights is None or names[intent] in rights:
                 yield Candidate(names[intent], score, reason)
 
-    def _answer(self, model_id: str, one: _Asked, ranked: _Ranked) -> IntentAnswer:
+    def _answer(self, model_id: str, one: Asked, ranked: _Ranked) -> IntentAnswer:
         request = one.request
         operator = request.operator or ""
         shown = assemble(
