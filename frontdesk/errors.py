@@ -12,6 +12,7 @@ FrontdeskError                      1   500
 ├── InvalidRequest                  1   400   names the instance and the field
 │   ├── UnknownModel                    404
 │   ├── Forbidden                       403   a door that this server keeps shut
+│   ├── BadSignature                    401   a webhook that none of our secrets signed, or too long ago
 │   ├── TooLarge                        413
 │   └── UnsupportedMediaType            415
 ├── NotReady                        1   503   a model is still loading
@@ -20,6 +21,7 @@ FrontdeskError                      1   500
 ├── StorageError                    1   503   names the address and what answered
 ├── TransferError                   1   500   a tensor file does not have the digest of its manifest
 ├── TrainingError                   1   500   the loss is not finite, no labelled row is left, ...
+├── WriteBackFailed                 1   502   a desk did not take an answer
 └── MissingTool                     1   500   Java, an object-store binary, ...
 """
 
@@ -119,6 +121,13 @@ class Forbidden(InvalidRequest):
     status = 403
 
 
+class BadSignature(InvalidRequest):
+    """A webhook is not signed with one of our secrets, or was signed too long ago."""
+
+    code = "bad_signature"
+    status = 401
+
+
 class TooLarge(InvalidRequest):
     """The body is larger than the server reads."""
 
@@ -170,6 +179,13 @@ class TrainingError(FrontdeskError):
     """Training cannot go on."""
 
     code = "training"
+
+
+class WriteBackFailed(FrontdeskError):
+    """A desk did not take what we wanted to write."""
+
+    code = "write_back"
+    status = 502
 
 
 class MissingTool(FrontdeskError):
