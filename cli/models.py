@@ -75,6 +75,7 @@ def serve(
     engine: str = typer.Option("auto", "--engine", help="Inference engine."),
     taxonomy: str | None = Taxonomy,
     taxonomy_version: str | None = TaxonomyVersion,
+    policy: str | None = typer.Option(None, "--policy", help="Policy file (YAML) that overrides the decisions."),
     as_json: bool = Json,
 ) -> None:
     """Serve bundles over KServe's protocols until a signal. Logs are JSON lines on standard error."""
@@ -89,4 +90,5 @@ def serve(
         engine=engine,
         taxonomy=taxonomy,
         taxonomy_version=taxonomy_version,
+        policy=policy,
     )

@@ -42,6 +42,7 @@ def serve(
     engine: str = "auto",
     taxonomy: str | None = None,
     taxonomy_version: str | None = None,
+    policy: str | None = None,
     limits: Limits = Limits(),  # noqa: B008 - frozen
 ) -> None:
     """Serve bundles until SIGTERM or SIGINT; requests in flight are finished first.
@@ -55,6 +56,7 @@ def serve(
         grpc_port: of gRPC; None means no gRPC.
         engine: see `frontdesk.engines.open_engine`.
         taxonomy, taxonomy_version: whose labels the bundles answer in; see `frontdesk.bundle.Bundle.load`.
+        policy: file that overrides the bundles' decisions; see `frontdesk.policy_file`.
         limits: see `Limits`.
 
     Raises:
@@ -63,7 +65,9 @@ def serve(
         BadTaxonomy: the label file does not fit a bundle that answers with labels.
     """
     configure_logs(settings().log_level)
-    load = functools.partial(Bundle.load, engine=engine, taxonomy=taxonomy, taxonomy_version=taxonomy_version)
+    load = functools.partial(
+        Bundle.load, engine=engine, taxonomy=taxonomy, taxonomy_version=taxonomy_version, policy=policy
+    )
     models = [
         BundleModel(name, functools.partial(load, location), limits) for name, location in served_names(bundles).items()
     ]

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from frontdesk.decisions import LEVELS
 from frontdesk.serving.gateway.desks.configuration import WriteBack
 from frontdesk.serving.gateway.desks.desk import Change, Desk
 from frontdesk.serving.gateway.desks.outgoing import Outgoing
 
-LEVELS = ("none", "suggest", "preselect", "automatic")
-"""What may be done with a label, from least to most."""
 _OF_DECISION = {"auto": "automatic", "suggest": "suggest"}
 _SHOWN = 3
 
 
 def level_of(said: Mapping[str, Any]) -> str:
     """Return the automation level of one head's answer; an answer without one has that of its decision."""
-    level = said.get("level")
+    level = str(said.get("level"))
     return level if level in LEVELS else _OF_DECISION.get(str(said.get("decision")), "none")
 
 
