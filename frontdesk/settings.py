@@ -29,6 +29,10 @@ class Settings(BaseSettings):
     """Heap of the driver, which is also the executor in local mode."""
     spark_jars: str = ""
     """Comma-separated jars of ``s3a``. Without them, Spark reaches ``s3://`` through the Python data source."""
+    database: str | None = None
+    """SQLAlchemy address of keys, predictions and feedback. Default: ``frontdesk.db`` in the working folder."""
+    models: dict[str, str] = {}
+    """Private address of the model server of each recipe, as JSON. Default: ``http://127.0.0.1:8080`` for all."""
     redis: str | None = None
     """Address of a Redis that holds the Markov table for every server of the intent recipe. Default: the bundle's."""
     masking_key_file: str | None = None
