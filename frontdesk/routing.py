@@ -38,11 +38,16 @@ class Agent(BaseModel):
 
 
 class Roster(BaseModel):
-    """Every agent."""
+    """Every agent.
+
+    Attributes:
+        separator: of the levels of a node.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: str = Field(min_length=1, max_length=80)
+    separator: str = Field(" > ", min_length=1)
     agents: dict[str, Agent] = Field(min_length=1)
 
 
@@ -80,7 +85,6 @@ def route(
     roster: Roster,
     *,
     case: str,
-    separator: str = " > ",
     open_cases: Mapping[str, int] | None = None,
     count: int = 3,
 ) -> list[Routed]:
@@ -90,7 +94,6 @@ def route(
         candidates: the labels of an answer with their probabilities.
         case: its identifier: the same case always goes to the same of several equal agents, and over many cases each
             gets a share by its capacity (weighted rendezvous hashing, Schindelhauer and Schomaker 2005).
-        separator: of the label tree.
         open_cases: of each agent; one who has as many as the capacity is left out.
         count: of agents.
     """
@@ -99,7 +102,9 @@ def route(
     for name, agent in roster.agents.items():
         if held.get(name, 0) >= agent.capacity and name in held:
             continue
-        known = [(share, node) for label, share in candidates if (node := _covers(agent.nodes, label, separator))]
+        known = [
+            (share, node) for label, share in candidates if (node := _covers(agent.nodes, label, roster.separator))
+        ]
         if known:
             skill = math.fsum(share for share, _ in known)
             found.append((skill, _lot(case, name, agent.capacity), Routed(name, skill, max(known)[1])))

@@ -12,6 +12,7 @@ from starlette.requests import Request
 
 from frontdesk.database import Database
 from frontdesk.errors import Forbidden, Unauthorised
+from frontdesk.routing import load_roster
 from frontdesk.serving.gateway.assignment import Assignment, NoExperiment
 from frontdesk.serving.gateway.callers import Caller, KnownCallers, caller_of_key, credential, is_key
 from frontdesk.serving.gateway.journal import Journal
@@ -37,6 +38,7 @@ class Gateway:
         assignment: which arm of an experiment a case belongs to.
         lines: the lines' configuration.
         heads: of each recipe with labels, as its model last answered.
+        roster: agents and what they know; None where no file is set.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Gateway:
         self.reading = Places(_READING * settings.concurrent)
         self.lines = LineFile(settings.lines)
         self.heads: dict[str, tuple[str, ...]] = {}
+        self.roster = None if settings.agents is None else load_roster(settings.agents)
         self._known = KnownCallers(settings.key_seconds)
         self._tokens = Tokens(settings) if settings.jwks else None
 
