@@ -86,7 +86,8 @@ class Database:
 def insert_once(connection: sa.Connection, table: Any, values: dict[str, Any]) -> bool:
     """Insert a row; return False, and change nothing, where there is one of its key already."""
     dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return bool(connection.execute(dialect.insert(table).values(**values).on_conflict_do_nothing()).rowcount == 1)
+    statement = dialect.insert(table).values(**values).on_conflict_do_nothing().returning(sa.literal(1))
+    return connection.execute(statement).first() is not None
 
 
 def open_database(url: str | None = None) -> Database:

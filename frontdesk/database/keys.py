@@ -149,7 +149,7 @@ def prefix_of(text: str) -> str | None:
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _found(connection: sa.Connection, prefix: str) -> Key:
