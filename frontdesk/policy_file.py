@@ -28,7 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from frontdesk.decisions import HeadPolicy, LabelRule, Policy
 from frontdesk.errors import UnreadableFile, UsageError
 from frontdesk.records import LabelPrediction, Level
-from frontdesk.scope import Scope
+from frontdesk.scope import LEAST, Scope
 from frontdesk.taxonomy import Taxonomy
 
 REPLY = "reply"
@@ -76,7 +76,7 @@ class ScopeOverride(_Frozen):
     doubt: tuple[float, ...] = Field(min_length=2)
     unknown: tuple[float, ...] = Field(min_length=2)
     together: tuple[float, ...] = Field(min_length=2)
-    least: _Share = 0.01
+    least: _Share = LEAST
 
 
 class RecipeOverride(_Frozen):

@@ -3,7 +3,7 @@
 A classifier that has to answer says something for every text. Two signs tell that a record is none of its business:
 no label is likely (Hendrycks and Gimpel 2017: the largest probability), and its words are not in the vocabulary. Each
 becomes the share of the history's rows that are at least as strange; the two are combined by Fisher's sum of
-logarithms, which again is ranked in the history. So a limit of 0.01 holds back one in a hundred of such rows.
+logarithms, which again is ranked in the history. So a limit of 0.05 holds back one in twenty of such rows.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from frontdesk.preprocessing.spec import Spec
 from frontdesk.text.cleaning import clean_fields
 
 QUANTILES = 200
-LEAST = 0.01
+LEAST = 0.05
 """A row that fewer of the history's rows than this match in strangeness is out of scope."""
 
 

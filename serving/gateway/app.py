@@ -17,6 +17,7 @@ from frontdesk.serving.gateway import console
 from frontdesk.serving.gateway.assignment import Assignment
 from frontdesk.serving.gateway.bodies import EmailBatch, IntentRequest, TicketRequest
 from frontdesk.serving.gateway.boundary import Boundary
+from frontdesk.serving.gateway.console.parts import open_console
 from frontdesk.serving.gateway.desks.configured import open_desks
 from frontdesk.serving.gateway.desks.work import DeskWork
 from frontdesk.serving.gateway.models import Models
@@ -40,7 +41,7 @@ def create_app(
         assignment: of experiments; None for none.
     """
 
-    desks = open_desks(settings.desks)
+    desks, pages = open_desks(settings.desks), open_console(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -48,6 +49,7 @@ def create_app(
         app.state.gateway = gateway
         await gateway.run(database.upgrade)
         app.state.desk_work = DeskWork(gateway, desks)
+        app.state.console = pages
         yield
         await app.state.desk_work.close()
         await gateway.close()

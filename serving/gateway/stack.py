@@ -65,7 +65,12 @@ def up(
     key = create_key(database, DEMO_CLIENT, SCOPES)
     with listen(host, port) as listener:
         models = Child(["-m", "frontdesk.serving", *bundles], _free_port(), out / "models.log")
-        gateway = GatewayServer(gateway_settings(lines=lines), database, dict.fromkeys(recipes, models.url), listener)
+        gateway = GatewayServer(
+            gateway_settings(lines=lines, bundles=tuple(bundles)),
+            database,
+            dict.fromkeys(recipes, models.url),
+            listener,
+        )
         address = address_of(listener)
         content = {
             "gateway": address,
