@@ -26,12 +26,14 @@ class Word:
     """A piece of a text and what it does for a label.
 
     Attributes:
-        text: as it stands, with what follows it.
+        text: as it stands.
+        after: the space behind it.
         effect: how much less likely the label is without it; None for a piece that was not left out.
         strength: -3 to 3, for colours.
     """
 
     text: str
+    after: str
     effect: float | None
     strength: int
 
@@ -76,10 +78,10 @@ async def explain(ask: Ask, instance: dict[str, Any], field: str, head: str, ans
     most = max(max(map(abs, effects)), 0.02)  # less than two per cent of the confidence is no reason
     ends = [one.start() for one in found[1:]] + [found[-1].end()]
     words = [
-        Word(text[one.start() : end], effect, round(3 * effect / most))
+        Word(one[0], text[one.end() : end], effect, round(3 * effect / most))
         for one, end, effect in zip(found, ends, effects, strict=True)
     ]
-    return words + ([Word(rest, None, 0)] if (rest := text[found[-1].end() :]) else [])
+    return words + ([Word(rest, "", None, 0)] if (rest := text[found[-1].end() :]) else [])
 
 
 def _confidence(said: dict[str, Any], label: str) -> float:

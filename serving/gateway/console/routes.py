@@ -23,7 +23,7 @@ from frontdesk.serving.gateway.state import gateway_of
 
 router = APIRouter(prefix="/console", include_in_schema=False)
 LOGIN = "/console/login"
-_SHOWN_OUTCOMES = 100
+_SHOWN_OUTCOMES = 50
 _RECENT = timedelta(hours=1)
 _REPORT_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
 _STATIC = {"console.css": "text/css", "console.js": "text/javascript"}
