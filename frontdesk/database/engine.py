@@ -33,6 +33,7 @@ class Database:
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
+        self._writer = engine.execution_options(frontdesk_write=True)
 
     @property
     def dialect(self) -> str:
@@ -48,8 +49,7 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """Open a transaction that is committed at the end of the block, or rolled back. Raises `StorageError`."""
-        writer = self._engine.execution_options(frontdesk_write=True)
-        with _translated(), writer.begin() as connection:
+        with _translated(), self._writer.begin() as connection:
             yield connection
 
     def upgrade(self, revision: str = "head") -> None:

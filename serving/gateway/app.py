@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -40,7 +41,6 @@ def create_app(
         models: ``{recipe: address of its model server}``.
         assignment: of experiments; None for none.
     """
-
     desks, pages = open_desks(settings.desks), open_console(settings)
 
     @asynccontextmanager
@@ -48,9 +48,10 @@ def create_app(
         gateway = Gateway(settings, database, Models(models), assignment)
         app.state.gateway = gateway
         await gateway.run(database.upgrade)
-        app.state.desk_work = DeskWork(gateway, desks)
-        app.state.console = pages
+        app.state.desk_work, app.state.console = DeskWork(gateway, desks), pages
+        housekeeping = asyncio.create_task(gateway.keep_house())
         yield
+        housekeeping.cancel()
         await app.state.desk_work.close()
         await gateway.close()
 

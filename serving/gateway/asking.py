@@ -70,6 +70,13 @@ async def ask(
     by_model: dict[str | None, list[Asked]] = {}
     for one in asked:
         by_model.setdefault(one.arm.model if one.arm else None, []).append(one)
+    parts = [
+        (model, some[start : start + manner.part_size])
+        for model, some in by_model.items()
+        for start in range(0, len(some), manner.part_size)
+    ]
+    if len(parts) == 1:
+        return await _ask_part(models, recipe, *parts[0], manner, headers)
     free = asyncio.Semaphore(manner.parts_at_once)
     found: dict[int, Answered] = {}
 
@@ -79,9 +86,8 @@ async def ask(
 
     try:
         async with asyncio.TaskGroup() as group:
-            for model, some in by_model.items():
-                for start in range(0, len(some), manner.part_size):
-                    group.create_task(one_part(model, some[start : start + manner.part_size]))
+            for part in parts:
+                group.create_task(one_part(*part))
     except* Exception as failures:
         raise _first(failures) from None
     return found
@@ -95,7 +101,7 @@ async def _ask_part(
     manner: Manner,
     headers: Mapping[str, str],
 ) -> dict[int, Answered]:
-    parameters = {"on_error": "answer"} if manner.partial else None
+    parameters = {"on_error": "answer" if manner.partial else "refuse"}
     instances = [one.fields for one in part]
     try:
         answers = await models.predict(

@@ -48,5 +48,6 @@ def count_delivery(desk: str, effect: str) -> None:
 
 
 def count_model_failure(recipe: str, cause: str) -> None:
-    """Count a model server that did not answer: ``connect``, ``timeout``, ``status`` or ``open`` (the breaker)."""
+    """Count a model server that did not answer: ``connect``, ``timeout``, ``status``, ``content``, or
+    ``open`` (the breaker)."""
     _MODEL_FAILURES.labels(recipe, cause).inc()

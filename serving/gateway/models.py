@@ -6,6 +6,7 @@ import asyncio
 import re
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -114,10 +115,13 @@ class Models:
         metrics.observe_stage("model", time.perf_counter() - began)
         if response.status_code >= 500 or response.status_code in (401, 403, 404, 405):
             raise self._failed(recipe, breaker, "status", "the model server cannot answer now")
-        breaker.succeeded()
         if response.status_code != 200:
+            breaker.succeeded()
             raise _refusal(response)
-        predictions: list[dict[str, Any]] = orjson.loads(response.content)["predictions"]
+        predictions = _predictions(response.content)
+        if len(predictions) != len(instances):
+            raise self._failed(recipe, breaker, "content", "the model server does not answer as it should")
+        breaker.succeeded()
         return predictions
 
     async def _post(self, address: str, content: bytes, headers: dict[str, str]) -> httpx.Response:
@@ -155,6 +159,15 @@ class Models:
     async def close(self) -> None:
         """Close every connection."""
         await self._client.aclose()
+
+
+def _predictions(content: bytes) -> list[dict[str, Any]]:
+    """Return the answers of a V1 body, none where it is something else."""
+    with suppress(ValueError, KeyError, TypeError):
+        found = orjson.loads(content)["predictions"]
+        if isinstance(found, list) and all(isinstance(one, dict) for one in found):
+            return found
+    return []
 
 
 def _refusal(response: httpx.Response) -> InvalidRequest | Overloaded:

@@ -9,16 +9,15 @@ import socket
 from collections.abc import Mapping
 
 import uvicorn
-from pydantic import ValidationError
 
 from frontdesk.database import Database, open_database
-from frontdesk.errors import FrontdeskError, UsageError
+from frontdesk.errors import FrontdeskError
 from frontdesk.logs import event
 from frontdesk.recipes import names
 from frontdesk.serving.gateway.app import create_app
 from frontdesk.serving.gateway.settings import GatewaySettings
 from frontdesk.serving.listener import address_of, listen
-from frontdesk.settings import settings
+from frontdesk.settings import read_settings, settings
 
 GRACE_SECONDS = 30
 DEFAULT_MODEL_SERVER = "http://127.0.0.1:8080"
@@ -34,22 +33,10 @@ def serve_gateway(*, host: str = "127.0.0.1", port: int = 8000) -> None:
     """
     urls = settings().models or dict.fromkeys(names(), DEFAULT_MODEL_SERVER)
     with listen(host, port) as listener:
-        server = GatewayServer(gateway_settings(), open_database(), urls, listener)
+        server = GatewayServer(read_settings(GatewaySettings), open_database(), urls, listener)
         event(_log, "gateway_listening", address=address_of(listener), recipes=sorted(urls))
         server.catch_signals()
         asyncio.run(server.serve())
-
-
-def gateway_settings(**changes: object) -> GatewaySettings:
-    """Read the settings of the gateway. Raises `UsageError` that names a wrong one, without its value."""
-    try:
-        return GatewaySettings(**changes)  # type: ignore[arg-type]
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise UsageError(first["msg"], where=f"FRONTDESK_GATEWAY_{name.upper()}") from None
-    except ValueError:
-        raise UsageError("a setting is not JSON", where="FRONTDESK_GATEWAY_*") from None
 
 
 class GatewayServer:

@@ -21,9 +21,10 @@ from frontdesk.database.keys import SCOPES, create_key, list_keys, revoke_key
 from frontdesk.errors import FrontdeskError, UsageError
 from frontdesk.logs import event
 from frontdesk.serving.gateway.child import Child
-from frontdesk.serving.gateway.process import GatewayServer, gateway_settings
+from frontdesk.serving.gateway.process import GatewayServer
+from frontdesk.serving.gateway.settings import GatewaySettings
 from frontdesk.serving.listener import address_of, listen
-from frontdesk.settings import settings
+from frontdesk.settings import read_settings, settings
 from frontdesk.storage import canonical_json, reading, write_atomically
 
 UP = "up.json"
@@ -66,7 +67,7 @@ def up(
     with listen(host, port) as listener:
         models = Child(["-m", "frontdesk.serving", *bundles], _free_port(), out / "models.log")
         gateway = GatewayServer(
-            gateway_settings(lines=lines, bundles=tuple(bundles)),
+            read_settings(GatewaySettings, lines=lines, bundles=tuple(bundles)),
             database,
             dict.fromkeys(recipes, models.url),
             listener,

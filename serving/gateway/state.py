@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -11,7 +12,9 @@ from typing import ParamSpec, TypeVar
 from starlette.requests import Request
 
 from frontdesk.database import Database
-from frontdesk.errors import Forbidden, Unauthorised
+from frontdesk.database.idempotency import forget_expired
+from frontdesk.errors import Forbidden, StorageError, Unauthorised
+from frontdesk.logs import event
 from frontdesk.routing import load_roster
 from frontdesk.serving.gateway.assignment import Assignment, NoExperiment
 from frontdesk.serving.gateway.callers import Caller, KnownCallers, caller_of_key, credential, is_key
@@ -23,7 +26,9 @@ from frontdesk.serving.gateway.settings import GatewaySettings
 from frontdesk.serving.gateway.tokens import Tokens
 
 _THREADS = 8
+_HOUSEKEEPING_SECONDS = 600.0
 _READING = 4  # bodies that arrive, for each request that is worked on: slow callers hold up nobody
+_log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -92,6 +97,15 @@ class Gateway:
             raise Forbidden(f"the key is not good for {scope}", remedy=f"Ask for a key with the scope {scope}")
         self.rates.take(caller.client)
         return caller
+
+    async def keep_house(self) -> None:
+        """Forget expired answers, again and again."""
+        while True:
+            try:
+                await self.run(forget_expired, self.database)
+            except StorageError:
+                event(_log, "housekeeping_failed", level=logging.WARNING)
+            await asyncio.sleep(_HOUSEKEEPING_SECONDS)
 
     async def close(self) -> None:
         """Finish what is being written and let go of everything."""

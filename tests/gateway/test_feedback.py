@@ -65,7 +65,7 @@ class Crash(Exception):
 
 
 @pytest.fixture
-def crashing(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+def crashing(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """A list whose only number counts down to a crash between the statements of a delivery."""
     left = [10**9]
     for name in ("insert_once", "_reduce"):
@@ -78,7 +78,7 @@ def crashing(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
             return real(*arguments)
 
         monkeypatch.setattr(stored, name, counted)
-    yield left
+    return left
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -26,7 +26,7 @@ class LineAnswer(BaseModel):
     shown: int
 
 
-_DESCRIPTION = operation(LineAnswer)
+_DESCRIPTION = operation(LineAnswer, 400)
 _DESCRIPTION["responses"][304] = {"description": "The caller's copy is the newest one."}
 _DESCRIPTION["responses"][200]["headers"] = {"ETag": {"schema": {"type": "string"}}}
 

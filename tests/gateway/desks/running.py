@@ -17,8 +17,10 @@ from typing import Any
 import httpx
 
 from frontdesk.database import Database, open_database
-from frontdesk.serving.gateway.process import GatewayServer, gateway_settings
+from frontdesk.serving.gateway.process import GatewayServer
+from frontdesk.serving.gateway.settings import GatewaySettings
 from frontdesk.serving.listener import address_of, listen
+from frontdesk.settings import read_settings
 
 WAIT_SECONDS = 20
 
@@ -96,7 +98,7 @@ def running_gateway(folder: Path, models: dict[str, str], **settings: Any) -> It
     url = f"sqlite:///{folder / 'gateway.db'}"
     with listen("127.0.0.1", 0) as listener:
         address = address_of(listener)
-        server = GatewayServer(gateway_settings(**settings), open_database(url), models, listener)
+        server = GatewayServer(read_settings(GatewaySettings, **settings), open_database(url), models, listener)
         thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
         thread.start()
         wait_for(lambda: server.started)
