@@ -48,9 +48,9 @@ def coverage(
 
 def _table(found: dict[str, Any]) -> Table:
     table = Table(title=f"{found['recipe']}: {found['rows']:,} closed cases", title_justify="left", title_style="bold")
-    for name in ("head", "level", "precision asked"):
+    for name in ("head", "level", "precision"):
         table.add_column(name)
-    for name in ("from confidence", "share of cases", "95 % interval", "precision reached", "95 % interval"):
+    for name in ("from", "share of cases", "right of them"):
         table.add_column(name, justify="right")
     for head, figures in found["heads"].items():
         for place, (level, one) in enumerate(figures["levels"].items()):
@@ -59,14 +59,13 @@ def _table(found: dict[str, Any]) -> Table:
                 level,
                 f"{one['precision']:.0%}",
                 "never" if one["threshold"] is None else f"{one['threshold']:.3f}",
-                f"{one['share']:.1%}",
-                _interval(one["share_interval"]),
-                "–" if one["reached"] is None else f"{one['reached']:.1%}",
-                "–" if one["reached"] is None else _interval(one["reached_interval"]),
+                _share(one["share"], one["share_interval"]),
+                _share(one["reached"], one["reached_interval"]),
             )
         table.add_section()
     return table
 
 
-def _interval(ends: tuple[float, float]) -> str:
-    return f"{ends[0]:.1%} – {ends[1]:.1%}"
+def _share(share: float | None, ends: tuple[float, float]) -> str:
+    """Return a share with its 95 % interval."""
+    return "–" if share is None else f"{share:.1%} ({100 * ends[0]:.1f}–{100 * ends[1]:.1f})"
