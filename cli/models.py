@@ -83,6 +83,7 @@ def serve(
         None, "--predictor-host", metavar="HOST:PORT", help="Be the transformer of this predictor."
     ),
     predictor_protocol: str = typer.Option("v2", "--predictor-protocol", help="v2 or grpc-v2."),
+    policy: str | None = typer.Option(None, "--policy", help="Policy file (YAML) that overrides the decisions."),
     as_json: bool = Json,
 ) -> None:
     """Serve bundles over KServe's protocols until a signal. Logs are JSON lines on standard error."""
@@ -101,4 +102,5 @@ def serve(
         role=role,
         predictor_host=predictor_host,
         predictor_protocol=predictor_protocol,
+        policy=policy,
     )

@@ -17,6 +17,7 @@ FrontdeskError                      1   500
 │   ├── MethodNotAllowed                405
 │   ├── Conflict                        409   one idempotency key for two requests
 │   ├── InFlight                        409   the first request of this idempotency key is not answered yet
+│   ├── BadSignature                    401   a webhook that none of our secrets signed, or too long ago
 │   ├── TooLarge                        413
 │   └── UnsupportedMediaType            415
 ├── NotReady                        1   503   a model is still loading
@@ -28,6 +29,7 @@ FrontdeskError                      1   500
 ├── StorageError                    1   503   names the address and what answered
 ├── TransferError                   1   500   a tensor file does not have the digest of its manifest
 ├── TrainingError                   1   500   the loss is not finite, no labelled row is left, ...
+├── WriteBackFailed                 1   502   a desk did not take an answer
 └── MissingTool                     1   500   Java, an object-store binary, ...
 """
 
@@ -162,6 +164,13 @@ class InFlight(InvalidRequest):
     status = 409
 
 
+class BadSignature(InvalidRequest):
+    """A webhook is not signed with one of our secrets, or was signed too long ago."""
+
+    code = "bad_signature"
+    status = 401
+
+
 class TooLarge(InvalidRequest):
     """The body is larger than the server reads."""
 
@@ -240,6 +249,13 @@ class TrainingError(FrontdeskError):
     """Training cannot go on."""
 
     code = "training"
+
+
+class WriteBackFailed(FrontdeskError):
+    """A desk did not take what we wanted to write."""
+
+    code = "write_back"
+    status = 502
 
 
 class MissingTool(FrontdeskError):

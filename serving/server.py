@@ -57,6 +57,7 @@ def serve(
     predictor_host: str | None = None,
     predictor_protocol: str = "v2",
     look_seconds: float = LOOK_SECONDS,
+    policy: str | None = None,
     limits: Limits = Limits(),  # noqa: B008 - frozen
 ) -> None:
     """Serve bundles until SIGTERM or SIGINT; requests in flight are finished first.
@@ -75,6 +76,7 @@ def serve(
         predictor_host: ``host:port`` of such a predictor; this server is its transformer then.
         predictor_protocol: ``v2`` or ``grpc-v2``.
         look_seconds: between two looks at the store.
+        policy: file that overrides the bundles' decisions; see `frontdesk.policy_file`.
         limits: see `Limits`.
 
     Raises:
@@ -87,7 +89,9 @@ def serve(
         raise UsageError(f"there is no role {role!r}", where="--role", remedy=f"Roles: {', '.join(ROLES)}")
     if role == "predictor" and predictor_host is not None:
         raise UsageError("a predictor has no predictor behind it", where="--predictor-host")
-    load = functools.partial(Bundle.load, engine=engine, taxonomy=taxonomy, taxonomy_version=taxonomy_version)
+    load = functools.partial(
+        Bundle.load, engine=engine, taxonomy=taxonomy, taxonomy_version=taxonomy_version, policy=policy
+    )
 
     def model(name: str, open_bundle: Callable[[], Bundle]) -> BundleModel:
         if role == "predictor":

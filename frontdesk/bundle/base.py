@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from frontdesk.bundle.folder import METRICS, local_copy, parsed, verify_bundle
 from frontdesk.bundle.kinds import KINDS
 from frontdesk.errors import BundleError
+from frontdesk.policy_file import PolicyFile, load_policy
 
 InputKind = Literal["text", "category", "number", "moment", "json"]
 """``moment`` is ISO 8601 text, ``json`` any JSON value."""
@@ -90,7 +91,12 @@ class Bundle(ABC):
 
     @staticmethod
     def load(
-        location: str | Path, *, engine: str = "auto", taxonomy: str | None = None, taxonomy_version: str | None = None
+        location: str | Path,
+        *,
+        engine: str = "auto",
+        taxonomy: str | None = None,
+        taxonomy_version: str | None = None,
+        policy: str | None = None,
     ) -> Bundle:
         """Verify and open a bundle.
 
@@ -100,11 +106,12 @@ class Bundle(ABC):
             taxonomy: a label file, whose labels the bundle then answers in; without it, its own.
             taxonomy_version: a day, in whose labels it answers; without it the newest of ``taxonomy``, or with neither
                 those that it was trained with. Bundles that answer with anything but labels heed neither.
+            policy: a policy file, see `frontdesk.policy_file`; without it, the bundle's own policy decides.
 
         Raises:
             BundleError: a file is missing, altered, unlisted or unreadable, or the golden rows differ.
             UnreadableFile, StorageError: the ``s3://`` address does not answer.
-            BadTaxonomy, UsageError: the label file does not fit the bundle, or there is none.
+            BadTaxonomy, UsageError: the label or policy file does not fit the bundle, or there is none.
         """
         folder = local_copy(location)
         manifest = verify_bundle(folder)
@@ -115,12 +122,16 @@ class Bundle(ABC):
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, OSError) as error:
             words = f"the bundle is complete but cannot be understood ({type(error).__name__})"
             raise BundleError(words, where=str(location), remedy="Use the release that made it") from error
-        if taxonomy is None and taxonomy_version is None:
-            return bundle
-        return bundle.in_labels_of(taxonomy, taxonomy_version)
+        if taxonomy is not None or taxonomy_version is not None:
+            bundle = bundle.in_labels_of(taxonomy, taxonomy_version)
+        return bundle if policy is None else bundle.under(load_policy(policy))
 
     def in_labels_of(self, taxonomy: str | None, version: str | None) -> Bundle:
         """Return this bundle answering in a version of a label file; see `load`. Here: as it is."""
+        return self
+
+    def under(self, policy: PolicyFile) -> Bundle:
+        """Return this bundle with its decisions made by a policy file; see `load`. Here: as it is."""
         return self
 
     def validate(self, instances: Any) -> Any:

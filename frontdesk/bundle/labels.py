@@ -18,10 +18,12 @@ from frontdesk.bundle.folder import POLICY, TAXONOMY, parsed
 from frontdesk.decisions import Policy, decide
 from frontdesk.errors import BundleError, InvalidRequest, PredictorUnavailable, UsageError
 from frontdesk.golden import Model
+from frontdesk.policy_file import PolicyFile, ServedPolicy, served_policy
 from frontdesk.preprocessing.encoding import level
 from frontdesk.preprocessing.spec import CREATED_AT, Spec
 from frontdesk.records import LabelPrediction, Prediction
 from frontdesk.requests import validate
+from frontdesk.scope import UnknownWords, doubt
 from frontdesk.taxonomy import (
     History,
     Lineage,
@@ -55,6 +57,7 @@ class LabelBundle(Bundle):
         model: gives probabilities of the labels that it was trained with: an engine, or the classical model.
         lineage: how those stand in time.
         history: the label file that answers are by; None where there is none.
+        served: the policy file that decides; None where the bundle's own policy does.
     """
 
     def __init__(self, folder: Path, manifest: dict[str, Any], spec: Spec, model: Model) -> None:
@@ -67,6 +70,8 @@ class LabelBundle(Bundle):
         self.history: History | None = self.lineage.history
         self.label_version = None if self.history is None else self.lineage.trained
         self._view: TaxonomyView | None = None
+        self.served: ServedPolicy | None = None
+        self._unknown: UnknownWords | None = None
         self.policy = Policy.from_json(parsed(folder, POLICY))
         if self.taxonomy != Taxonomy.of(self.spec):
             raise BundleError("the labels are not those of spec.json", where=TAXONOMY, remedy=_REMEDY)
@@ -79,10 +84,17 @@ class LabelBundle(Bundle):
 
     @staticmethod
     def load(
-        location: str | Path, *, engine: str = "auto", taxonomy: str | None = None, taxonomy_version: str | None = None
+        location: str | Path,
+        *,
+        engine: str = "auto",
+        taxonomy: str | None = None,
+        taxonomy_version: str | None = None,
+        policy: str | None = None,
     ) -> LabelBundle:
         """Open a bundle that answers with labels; see `Bundle.load`. Raises `BundleError` for one of another form."""
-        bundle = Bundle.load(location, engine=engine, taxonomy=taxonomy, taxonomy_version=taxonomy_version)
+        bundle = Bundle.load(
+            location, engine=engine, taxonomy=taxonomy, taxonomy_version=taxonomy_version, policy=policy
+        )
         if not isinstance(bundle, LabelBundle):
             words = f"a bundle of {bundle.manifest['model_kind']} does not answer with labels"
             raise BundleError(words, where=str(location), remedy="Name a bundle of another recipe")
@@ -114,6 +126,20 @@ class LabelBundle(Bundle):
             labels={head: tree.labels for head, tree in view.taxonomy.heads.items()},
             label_counts=view.counts(self._trained_spec.label_counts),
         )
+        return made
+
+    def under(self, policy: PolicyFile) -> LabelBundle:
+        """Return this bundle with its decisions made by a policy file; as it is where the file has nothing for it.
+
+        Raises:
+            UsageError: the file names a head or a label that there is not.
+        """
+        served = served_policy(policy, self.recipe, self.policy, self.taxonomy)
+        if served is None:
+            return self
+        made = copy.copy(self)
+        made.served, made.policy = served, served.policy
+        made._unknown = None if served.scope is None else UnknownWords(self.spec)
         return made
 
     def relabel(self) -> RowMapper | None:
@@ -192,12 +218,36 @@ class LabelBundle(Bundle):
                 head: hold_back(answer, lost[head], auto=self.policy.heads[head].auto)
                 for head, answer in answers.items()
             }
-        return [
+        found = [
             Prediction.model_construct(
                 model_id=self.model_id, labels={head: answer[row] for head, answer in answers.items()}
             )
             for row in range(rows)
         ]
+        if self.served is not None:
+            self._apply(self.served, found, probabilities, columns)
+        return found
+
+    def _apply(
+        self,
+        served: ServedPolicy,
+        answers: Sequence[Prediction],
+        probabilities: Mapping[str, np.ndarray],
+        columns: Mapping[str, Sequence[Any]],
+    ) -> None:
+        """Add what a policy file alone decides: what is out of scope, and what may be answered at once."""
+        shares: list[float] | None = None
+        if served.scope is not None and self._unknown is not None:
+            unknown = self._unknown.shares(columns, len(answers))
+            shares = served.scope.share(doubt(probabilities), unknown).tolist()
+        for row, answer in enumerate(answers):
+            answer.policy = served.version
+            if shares is not None and served.scope is not None:
+                answer.scope = shares[row]
+                if shares[row] < served.scope.least:
+                    for said in answer.labels.values():
+                        said.decision, said.level, said.reason = "abstain", "none", "out_of_scope"
+            answer.automatic_reply = served.automatic_reply(answer.labels)
 
     def pack(self, asked: Columns) -> dict[str, np.ndarray]:
         """Return columns as arrays: prepared texts, categories as `level` writes them ("" missing), numbers (NaN)."""

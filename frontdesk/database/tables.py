@@ -167,3 +167,36 @@ class Outcome(Base):
     shown_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
     events: Mapped[int]
+
+
+class Delivery(Base):
+    """A webhook of a desk that was accepted: kept before the desk hears so, worked on afterwards.
+
+    Two constraints know a thing again: the desk's identifier of the delivery, and what happened to which case.
+
+    Attributes:
+        event: what happened, as plain values; none once it is done, because it holds the customer's text.
+        answer: the prediction, so that a write-back that is tried again asks no model again.
+        state: ``waiting``, ``done`` or ``failed``.
+        reason: code of the last failure.
+        due_at: when it is worked on next; later for one that is being worked on, should its process die.
+    """
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        sa.UniqueConstraint("desk", "case_id", "content", name="deliveries_content"),
+        sa.Index("deliveries_due", "state", "due_at"),
+    )
+
+    desk: Mapped[str] = mapped_column(sa.String(40), primary_key=True)
+    delivery: Mapped[str] = mapped_column(sa.String(128), primary_key=True)
+    case_id: Mapped[str] = mapped_column(sa.String(NAME))
+    kind: Mapped[str] = mapped_column(sa.String(20))
+    content: Mapped[str] = mapped_column(sa.String(64))
+    event: Mapped[dict[str, Any] | None]
+    answer: Mapped[dict[str, Any] | None]
+    state: Mapped[str] = mapped_column(sa.String(20))
+    reason: Mapped[str | None] = mapped_column(sa.String(40))
+    attempts: Mapped[int]
+    received_at: Mapped[datetime]
+    due_at: Mapped[datetime]

@@ -14,15 +14,19 @@ from starlette.responses import Response
 
 from frontdesk.database import Database
 from frontdesk.errors import InvalidRequest
-from frontdesk.serving.gateway import console, desks
+from frontdesk.serving.gateway import console
 from frontdesk.serving.gateway.assignment import Assignment
 from frontdesk.serving.gateway.bodies import EmailBatch, IntentRequest, TicketRequest
 from frontdesk.serving.gateway.boundary import Boundary
+from frontdesk.serving.gateway.console.parts import open_console
+from frontdesk.serving.gateway.desks.configured import open_desks
+from frontdesk.serving.gateway.desks.work import DeskWork
 from frontdesk.serving.gateway.models import Models
 from frontdesk.serving.gateway.operations import describe
 from frontdesk.serving.gateway.problems import problem_response
-from frontdesk.serving.gateway.routes import emails, feedback, health, intents, lines, tickets
+from frontdesk.serving.gateway.routes import emails, feedback, health, intents, lines, tickets, webhooks
 from frontdesk.serving.gateway.routes.feedback import FeedbackBatch
+from frontdesk.serving.gateway.routes.webhooks import WebhookBody
 from frontdesk.serving.gateway.settings import GatewaySettings
 from frontdesk.serving.gateway.state import Gateway, request_id_of
 
@@ -37,24 +41,27 @@ def create_app(
         models: ``{recipe: address of its model server}``.
         assignment: of experiments; None for none.
     """
+    desks, pages = open_desks(settings.desks), open_console(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         gateway = Gateway(settings, database, Models(models), assignment)
         app.state.gateway = gateway
         await gateway.run(database.upgrade)
+        app.state.desk_work, app.state.console = DeskWork(gateway, desks), pages
         housekeeping = asyncio.create_task(gateway.keep_house())
         yield
         housekeeping.cancel()
+        await app.state.desk_work.close()
         await gateway.close()
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None)
     app.add_middleware(Boundary, body_bytes=settings.body_bytes)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(RequestValidationError, _wrong_parameter)
-    for topic in (emails, tickets, intents, lines, feedback, health, desks, console):
+    for topic in (emails, tickets, intents, lines, feedback, health, webhooks, console):
         app.include_router(topic.router)
-    describe(app, (EmailBatch, TicketRequest, IntentRequest, FeedbackBatch))
+    describe(app, (EmailBatch, TicketRequest, IntentRequest, FeedbackBatch, WebhookBody))
     return app
 
 

@@ -12,6 +12,7 @@ _STAGES = Histogram("frontdesk_gateway_stage_seconds", "Seconds in a stage", ["s
 _PREDICTIONS = Counter("frontdesk_gateway_predictions", "Answered instances", ["recipe", "outcome"])
 _DECISIONS = Counter("frontdesk_gateway_decisions", "Decisions by head", ["recipe", "head", "decision", "reason"])
 _FEEDBACK = Counter("frontdesk_gateway_feedback", "Feedback events", ["recipe", "kind", "effect"])
+_DELIVERIES = Counter("frontdesk_gateway_deliveries", "Webhooks by desk and what became of them", ["desk", "effect"])
 _MODEL_FAILURES = Counter("frontdesk_gateway_model_failures", "Model servers that did not answer", ["recipe", "cause"])
 
 
@@ -39,6 +40,11 @@ def count_decision(recipe: str, head: str, decision: str, reason: str) -> None:
 def count_feedback(recipe: str, kind: str, effect: str) -> None:
     """Count an event: ``applied`` or ``duplicate``."""
     _FEEDBACK.labels(recipe, kind, effect).inc()
+
+
+def count_delivery(desk: str, effect: str) -> None:
+    """Count a webhook: ``accepted``, ``duplicate``, ``ignored``; then ``done``, ``postponed`` or ``failed``."""
+    _DELIVERIES.labels(desk, effect).inc()
 
 
 def count_model_failure(recipe: str, cause: str) -> None:

@@ -39,6 +39,14 @@ class GatewaySettings(BaseSettings):
     """How long an answer is kept for its idempotency key."""
     lines: str | None = None
     """File of the lines' configuration (YAML or JSON), read again when it changes. Default: the built-in defaults."""
+    desks: str | None = None
+    """File of the desks whose webhooks are taken (YAML, see ``docs/desks.md``). Default: none are."""
+    agents: str | None = None
+    """File of the agents and what they know (YAML); with it, answers to tickets name who should take them."""
+    bundles: tuple[str, ...] = ()
+    """Bundles that the console shows, folders or ``s3://`` addresses. What is served, the model servers decide."""
+    console_secret_file: str | None = None
+    """File of the key that signs the console's cookies; several gateways need the same. Default: a new one at start."""
     holdout_share: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of the cases that get no suggestion, so that some labels are nobody's echo."""
     log_fields: dict[str, tuple[str, ...]] = {

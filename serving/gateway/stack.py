@@ -67,7 +67,10 @@ def up(
     with listen(host, port) as listener:
         models = Child(["-m", "frontdesk.serving", *bundles], _free_port(), out / "models.log")
         gateway = GatewayServer(
-            read_settings(GatewaySettings, lines=lines), database, dict.fromkeys(recipes, models.url), listener
+            read_settings(GatewaySettings, lines=lines, bundles=tuple(bundles)),
+            database,
+            dict.fromkeys(recipes, models.url),
+            listener,
         )
         address = address_of(listener)
         content = {

@@ -15,6 +15,7 @@ from frontdesk.database import Database
 from frontdesk.database.idempotency import forget_expired
 from frontdesk.errors import Forbidden, StorageError, Unauthorised
 from frontdesk.logs import event
+from frontdesk.routing import load_roster
 from frontdesk.serving.gateway.assignment import Assignment, NoExperiment
 from frontdesk.serving.gateway.callers import Caller, KnownCallers, caller_of_key, credential, is_key
 from frontdesk.serving.gateway.journal import Journal
@@ -42,6 +43,7 @@ class Gateway:
         assignment: which arm of an experiment a case belongs to.
         lines: the lines' configuration.
         heads: of each recipe with labels, as its model last answered.
+        roster: agents and what they know; None where no file is set.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Gateway:
         self.reading = Places(_READING * settings.concurrent)
         self.lines = LineFile(settings.lines)
         self.heads: dict[str, tuple[str, ...]] = {}
+        self.roster = None if settings.agents is None else load_roster(settings.agents)
         self._known = KnownCallers(settings.key_seconds)
         self._tokens = Tokens(settings) if settings.jwks else None
 

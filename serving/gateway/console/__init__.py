@@ -1,5 +1,5 @@
-"""The pages of the console under ``/console``."""
+"""The pages under ``/console``: server-rendered, with no build step and no address but the gateway's own."""
 
-from fastapi import APIRouter
+from frontdesk.serving.gateway.console.routes import router
 
-router = APIRouter(prefix="/console", include_in_schema=False)
+__all__ = ["router"]
