@@ -58,6 +58,16 @@ async def offer(
     due: asyncio.Queue[int] = asyncio.Queue(connections)
 
     async def connection() -> None:
+        streams: list[asyncio.StreamWriter] = []
+        try:
+            await send_all(streams)
+        finally:
+            for writer in streams:
+                writer.close()
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
+
+    async def send_all(opened: list[asyncio.StreamWriter]) -> None:
         nonlocal number
         streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         while True:
@@ -77,6 +87,7 @@ async def offer(
             try:
                 if streams is None:
                     streams = await asyncio.open_connection(address.hostname, address.port)
+                    opened.append(streams[1])
                 status, answer = await _ask(*streams, head + content)
             except (OSError, asyncio.IncompleteReadError):
                 status, streams = 0, None
@@ -99,8 +110,9 @@ async def offer(
         await asyncio.wait_for(due.join(), 60)
         for worker in workers:
             worker.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await asyncio.gather(*workers)
+    for ended in await asyncio.gather(*workers, return_exceptions=True):
+        if isinstance(ended, Exception):
+            raise ended
     return found
 
 
