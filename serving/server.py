@@ -56,7 +56,7 @@ def serve(
         grpc_port: of gRPC; None means no gRPC.
         engine: see `frontdesk.engines.open_engine`.
         taxonomy, taxonomy_version: whose labels the bundles answer in; see `frontdesk.bundle.Bundle.load`.
-        policy: file that overrides the bundles' decisions; see `frontdesk.policy_file`.
+        policy: file that overrides the bundles' decisions, see `frontdesk.policy_file`; without it, the setting.
         limits: see `Limits`.
 
     Raises:
@@ -66,7 +66,11 @@ def serve(
     """
     configure_logs(settings().log_level)
     load = functools.partial(
-        Bundle.load, engine=engine, taxonomy=taxonomy, taxonomy_version=taxonomy_version, policy=policy
+        Bundle.load,
+        engine=engine,
+        taxonomy=taxonomy,
+        taxonomy_version=taxonomy_version,
+        policy=policy or settings().policy,
     )
     models = [
         BundleModel(name, functools.partial(load, location), limits) for name, location in served_names(bundles).items()
