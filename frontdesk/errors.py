@@ -21,6 +21,7 @@ FrontdeskError                      1   500
 │   ├── TooLarge                        413
 │   └── UnsupportedMediaType            415
 ├── NotReady                        1   503   a model is still loading
+│   └── PredictorUnavailable                  the other half of a service does not answer
 ├── Unavailable                     1   503   a model server does not answer in time
 ├── Overloaded                      1   429
 │   └── RateLimited                           one client asks too much
@@ -189,6 +190,12 @@ class NotReady(FrontdeskError):
 
     code = "not_ready"
     status = 503
+
+
+class PredictorUnavailable(NotReady):
+    """A transformer's predictor does not answer, and there is no answer without it."""
+
+    code = "predictor_unavailable"
 
 
 class Unavailable(FrontdeskError):

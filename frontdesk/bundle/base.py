@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
+import numpy as np
 from pydantic import BaseModel
 
 from frontdesk.bundle.folder import METRICS, local_copy, parsed, verify_bundle
@@ -43,8 +44,28 @@ class Output:
     value: Callable[[Any], Any]
 
 
+@dataclass(frozen=True)
+class Encoded:
+    """A request on its way through a bundle.
+
+    Attributes:
+        asked: what the model is asked, for `Bundle.run`.
+        kept: what the answers need beside what the model says.
+    """
+
+    asked: Any
+    kept: Any
+
+
+Arrays = Mapping[str, np.ndarray]
+
+
 class Bundle(ABC):
     """A verified and opened bundle. Safe to share between threads.
+
+    An answer is made in three steps: `encode` checks and prepares a request, `run` asks the model, `decide` turns what
+    the model says into answers. One process does all three (`predict`), or a transformer does the first and the last
+    and a predictor the second; `pack` and `unpack` carry what is asked between them.
 
     Attributes:
         model_id, recipe: of the manifest.
@@ -115,11 +136,40 @@ class Bundle(ABC):
 
     def validate(self, instances: Any) -> Any:
         """Check request instances as `predict` does. Raises `InvalidRequest`."""
-        return self.predict(instances)
+        return self.encode(instances)
+
+    def predict(self, instances: Any) -> Sequence[Any]:
+        """Answer request instances. Raises `InvalidRequest` that names the instance and the field."""
+        encoded = self.encode(instances)
+        return self.decide(encoded, self.run(encoded.asked))
 
     @abstractmethod
-    def predict(self, instances: Any) -> Sequence[BaseModel]:
-        """Answer request instances. Raises `InvalidRequest` that names the instance and the field."""
+    def encode(self, instances: Any) -> Encoded:
+        """Check request instances and prepare them. Raises `InvalidRequest` that names the instance and the field."""
+
+    @abstractmethod
+    def run(self, asked: Any) -> Arrays:
+        """Ask the model."""
+
+    @abstractmethod
+    def decide(self, encoded: Encoded, outputs: Arrays | None) -> Sequence[Any]:
+        """Turn what the model says into answers.
+
+        Args:
+            encoded: the request.
+            outputs: of `run`; None where the model could not be asked.
+
+        Raises:
+            PredictorUnavailable: there is no answer without the model.
+        """
+
+    @abstractmethod
+    def pack(self, asked: Any) -> dict[str, np.ndarray]:
+        """Return what is asked as arrays, one row per record; texts are objects."""
+
+    @abstractmethod
+    def unpack(self, arrays: Arrays) -> Any:
+        """Return what `pack` packed. Raises `InvalidRequest` that names the array."""
 
     @abstractmethod
     def example(self) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from frontdesk.requests import kind_of
 from frontdesk.serving.gateway import metrics
 from frontdesk.serving.gateway.answers import told
 from frontdesk.serving.gateway.asking import Answered, Asked, Manner, ask
+from frontdesk.serving.gateway.boundary import REQUEST_ID
 from frontdesk.serving.gateway.callers import Caller
 from frontdesk.serving.gateway.logged import logged_fields
 from frontdesk.serving.gateway.replies import Made
@@ -69,7 +70,8 @@ async def predict(
                 raise
             found[place] = error
     if asked:
-        found |= await ask(gateway.models, topic.recipe, asked, topic.manner, request.headers)
+        headers = {**request.headers, REQUEST_ID: request_id_of(request)}
+        found |= await ask(gateway.models, topic.recipe, asked, topic.manner, headers)
     if all(isinstance(answer, InvalidRequest) for answer in found.values()):
         raise next(answer for _, answer in sorted(found.items()) if isinstance(answer, InvalidRequest))
     by_place = {one.place: one for one in asked}

@@ -21,6 +21,7 @@ from frontdesk.serving.gateway.settings import GatewaySettings
 
 _LEEWAY_SECONDS = 30
 _KEYS_SECONDS = 300
+_LONGEST_SUBJECT = 190
 _log = logging.getLogger(__name__)
 
 
@@ -63,9 +64,12 @@ class Tokens:
         except jwt.PyJWTError as error:
             event(_log, "token_refused", cause=type(error).__name__)
             return None
+        subject = claims["sub"]
+        if not isinstance(subject, str) or not 0 < len(subject) <= _LONGEST_SUBJECT or not subject.isprintable():
+            return None
         named = claims.get("scope", claims.get("scp", ""))
         scopes = named.split() if isinstance(named, str) else named if isinstance(named, list) else []
-        return Caller(f"jwt:{claims['sub']}"[:200], frozenset(SCOPES) & {str(scope) for scope in scopes}, claims["exp"])
+        return Caller(f"jwt:{subject}", frozenset(SCOPES) & {str(scope) for scope in scopes}, claims["exp"])
 
     def _key(self, token: str) -> jwt.PyJWK:
         if self._remote is not None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import orjson
 import pyarrow.parquet as pq
@@ -31,8 +32,10 @@ class _Faulty(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     status, content = 500, b"Traceback (most recent call last): secret"
+    seen: ClassVar[list[dict[str, str]]] = []
 
     def do_POST(self) -> None:
+        self.seen.append({name.lower(): value for name, value in self.headers.items()})
         self.rfile.read(int(self.headers["content-length"]))
         self.send_response(self.status)
         self.send_header("content-length", str(len(self.content)))
@@ -46,7 +49,7 @@ class _Faulty(BaseHTTPRequestHandler):
 @pytest.fixture
 def faulty() -> Iterator[tuple[str, type[_Faulty]]]:
     """A server that fails, and the class whose attributes say how."""
-    kind = type("Faulty", (_Faulty,), {})
+    kind = type("Faulty", (_Faulty,), {"seen": []})
     server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -129,6 +132,25 @@ def test_a_server_that_talks_nonsense(tmp_path: Path, faulty: tuple[str, type[_F
     with Asked(tmp_path, url) as asked:
         (answer,) = asked.client.post(TICKETS, json={"instances": [{}]}).json()["predictions"]
         assert answer["degraded"]
+
+
+def test_what_goes_on_to_the_model_server(tmp_path: Path, faulty: tuple[str, type[_Faulty]]) -> None:
+    """The trace and the request's id; never the caller's credentials."""
+    url, kind = faulty
+    kind.status, kind.content = 200, b'{"predictions": [{"model_id": "m", "labels": {}}]}'
+    trace = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "x-request-id": "mine"}
+    with Asked(tmp_path, url) as asked:
+        response = asked.client.post(TICKETS, json={"instances": [{}]}, headers={**trace, "cookie": "secret"})
+        assert response.status_code == 200
+    (seen,) = kind.seen
+    assert {name: seen[name] for name in trace} == trace
+    assert not seen.keys() & {"authorization", "x-api-key", "cookie"}
+
+
+def test_a_request_without_an_id_gets_one_for_both_servers(tmp_path: Path, faulty: tuple[str, type[_Faulty]]) -> None:
+    with Asked(tmp_path, faulty[0]) as asked:
+        response = asked.client.post(TICKETS, json={"instances": [{}]})
+    assert faulty[1].seen[0]["x-request-id"] == response.headers["x-request-id"]
 
 
 def test_a_busy_server(tmp_path: Path, faulty: tuple[str, type[_Faulty]]) -> None:

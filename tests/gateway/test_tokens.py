@@ -74,6 +74,8 @@ def hs256_with_the_public_key() -> str:
         token(exp=time.time() - 120),
         token(nbf=time.time() + 600),
         token(sub=None),
+        token(sub="a\0b"),
+        token(sub="x" * 200),
         token(exp=None),
         token(OTHER),
         token(kid=None),

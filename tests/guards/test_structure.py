@@ -139,6 +139,18 @@ def test_the_serving_path_loads_no_training_library() -> None:
     assert out.stdout.strip() == "[]"
 
 
+def test_the_gateway_loads_no_model() -> None:
+    """It is a small process in front of private servers."""
+    probe = (
+        "import sys, frontdesk.serving.gateway.process, frontdesk.serving.gateway.stack; "
+        "kept = 'kserve', 'onnxruntime', 'torch', 'pandas', 'sklearn', 'matplotlib', 'lightgbm'; "
+        "print([m for m in kept if m in sys.modules])"
+    )
+    python = ROOT / ".venv/bin/python"
+    out = subprocess.run([python, "-c", probe], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert out.stdout.strip() == "[]"
+
+
 def test_no_pickle() -> None:
     names = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
     for path in sources():
