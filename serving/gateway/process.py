@@ -51,6 +51,7 @@ class GatewayServer:
     ) -> None:
         database.upgrade()  # here, because a failure inside the server's start is told by its log only
         self._database, self._listener = database, listener
+        self._stopped = False
         self._server = uvicorn.Server(
             uvicorn.Config(
                 create_app(chosen, database, urls),
@@ -73,7 +74,7 @@ class GatewayServer:
 
     def stop(self) -> None:
         """Let `serve` return, after requests in flight."""
-        self._server.should_exit = True
+        self._stopped = self._server.should_exit = True
 
     async def serve(self) -> None:
         """Serve until a signal or `stop`."""
@@ -81,6 +82,6 @@ class GatewayServer:
             await self._server.serve(sockets=[self._listener])
         finally:
             self._database.close()
-        if not self._server.started:
+        if not (self._server.started or self._stopped):
             raise FrontdeskError("the gateway could not start", remedy="The log says why")
         event(_log, "gateway_stopped")

@@ -87,6 +87,16 @@ def test_a_killed_parent_leaves_nobody_behind(ticket_bundle: Path, tmp_path: Pat
     assert gone(started)
 
 
+def test_stopped_before_it_is_ready(ticket_bundle: Path, tmp_path: Path) -> None:
+    stack = Stack(tmp_path, [ticket_bundle], wait=False)
+    stack.wait_for((tmp_path / "models.log").exists)
+    started = children(stack.process.pid)
+    time.sleep(0.3)
+    assert stack.stop(signal.SIGINT) == 0
+    assert gone(started)
+    assert not (tmp_path / "up.json").exists()
+
+
 def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "frontdesk.cli.main", *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=120)
@@ -102,6 +112,7 @@ def test_nothing_to_serve(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("up.json"))
 
 
+@pytest.mark.slow
 def test_a_bundle_that_is_broken(ticket_bundle: Path, tmp_path: Path) -> None:
     broken = tmp_path / "bundle"
     shutil.copytree(ticket_bundle, broken)
