@@ -39,6 +39,8 @@ class Settings(BaseSettings):
     """SQLAlchemy address of keys, predictions and feedback. Default: ``frontdesk.db`` in the working folder."""
     models: dict[str, str] = {}
     """Private address of the model server of each recipe, as JSON. Default: ``http://127.0.0.1:8080`` for all."""
+    policy: str | None = None
+    """Policy file that overrides the decisions of served bundles (``docs/decisions.md``). Default: the bundles' own."""
     redis: str | None = None
     """Address of a Redis that holds the Markov table for every server of the intent recipe. Default: the bundle's."""
     masking_key_file: str | None = None

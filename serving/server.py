@@ -76,7 +76,7 @@ def serve(
         predictor_host: ``host:port`` of such a predictor; this server is its transformer then.
         predictor_protocol: ``v2`` or ``grpc-v2``.
         look_seconds: between two looks at the store.
-        policy: file that overrides the bundles' decisions; see `frontdesk.policy_file`.
+        policy: file that overrides the bundles' decisions, see `frontdesk.policy_file`; without it, the setting.
         limits: see `Limits`.
 
     Raises:
@@ -90,7 +90,11 @@ def serve(
     if role == "predictor" and predictor_host is not None:
         raise UsageError("a predictor has no predictor behind it", where="--predictor-host")
     load = functools.partial(
-        Bundle.load, engine=engine, taxonomy=taxonomy, taxonomy_version=taxonomy_version, policy=policy
+        Bundle.load,
+        engine=engine,
+        taxonomy=taxonomy,
+        taxonomy_version=taxonomy_version,
+        policy=policy or settings().policy,
     )
 
     def model(name: str, open_bundle: Callable[[], Bundle]) -> BundleModel:

@@ -24,7 +24,7 @@ from frontdesk.database.keys import NewKey, create_key, revoke_key
 from tests.gateway.desks.running import Running, model_server, running_gateway
 
 SHOTS = Path(__file__).parents[2] / "out" / "console"
-PAGES = ("", "/models", "/playground", "/coverage", "/feedback", "/reports")
+PAGES = ("", "/models", "/playground?recipe=ticket", "/coverage?recipe=ticket", "/feedback", "/reports")
 EVIL = "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"
 
 if (found := shutil.which("chromium") or shutil.which("chromium-browser")) is None:
@@ -90,7 +90,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A console with a history."""
     folder = tmp_path_factory.mktemp("console")
     bundles = (str(small_bundle(folder)),)
-    with model_server() as models, running_gateway(folder, {"ticket": models.address}, bundles=bundles) as gateway:
+    with (
+        model_server() as models,
+        running_gateway(folder, {"email": models.address, "ticket": models.address}, bundles=bundles) as gateway,
+    ):
         key = create_key(gateway.database, "Ärger & <Co>", ("console", "feedback", "tickets"))
         fill(gateway, key)
         yield Site(gateway, key)
@@ -176,7 +179,7 @@ def test_models_and_reports(page: Page, site: Site) -> None:
 
 def test_the_playground_shows_what_is_read_and_why(page: Page, site: Site) -> None:
     log_in(page, site)
-    page.get_by_role("link", name="Playground").click()
+    page.goto(f"{site.url}/playground?recipe=ticket")
     page.get_by_label("subject").fill("<b>REFUND</b> please")
     page.get_by_label("body").fill(f"Hello {EVIL}")
     page.get_by_label("order_total").fill("12.5")
@@ -195,9 +198,24 @@ def test_the_playground_shows_what_is_read_and_why(page: Page, site: Site) -> No
     expect(page.get_by_label("subject")).to_have_value("<b>REFUND</b> please")
 
 
+def test_the_playground_shows_what_cleaning_took_from_a_mail(page: Page, site: Site) -> None:
+    log_in(page, site)
+    page.goto(f"{site.url}/playground?recipe=email")
+    mail = "Bitte um refund auf DE89370400440532013000.\n\nMit freundlichen Grüßen\nMax Muster\n\n"
+    page.get_by_label("body").fill(mail + "Am 1.6.2026 um 10:00 schrieb Bank <info@bank.example>:\n> Guten Tag")
+    page.get_by_role("button", name="Ask the model").click()
+    read = page.locator(".read")
+    expect(read).to_contain_text("Bitte um refund")
+    expect(read).not_to_contain_text("DE89")
+    expect(page.get_by_text("signature removed")).to_be_visible()
+    page.get_by_text("quote removed").click()
+    expect(page.locator(".gone").filter(has_text="Guten Tag")).to_be_visible()
+    keep(page, "playground-mail")
+
+
 def test_the_coverage_simulator_follows_the_slider(page: Page, site: Site) -> None:
     log_in(page, site)
-    page.get_by_role("link", name="Coverage").click()
+    page.goto(f"{site.url}/coverage?recipe=ticket")
     slider = page.get_by_role("slider")
     expect(slider).to_have_value("95")
 
@@ -226,13 +244,13 @@ def test_everybody_can_use_every_page(page: Page, site: Site) -> None:
     log_in(page, site)
     for place in PAGES:
         page.goto(f"{site.url}{place}")
-        if place == "/playground":
+        if "playground" in place:
             page.get_by_label("subject").fill("a refund, please")
             page.get_by_role("button", name="Ask the model").click()
             page.wait_for_selector(".answer")
         found = Axe().run(page)
         assert found.violations_count == 0, f"{place}: {found.generate_report()}"
-        keep(page, f"{place.strip('/') or 'overview'}-{scheme}")
+        keep(page, f"{place.partition('?')[0].strip('/') or 'overview'}-{scheme}")
         seen.append(page.title())
     assert len(set(seen)) == len(seen)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -35,7 +34,6 @@ def _page(path: str, method: str = "GET") -> Callable[[Page], Page]:
     """Register a page that needs a session; an error of ours becomes a page too."""
 
     def register(function: Page) -> Page:
-        @functools.wraps(function)
         async def handle(request: Request) -> Response:
             console, session = console_of(request), None
             try:
@@ -47,8 +45,6 @@ def _page(path: str, method: str = "GET") -> Callable[[Page], Page]:
                 told = translated(error)
                 return page("error.html", session, status=told.status, error=told)
 
-        handle.__annotations__ = {"request": Request, "return": Response}
-        del handle.__wrapped__  # the framework would read the parameters of what is wrapped
         router.add_api_route(path, handle, methods=[method], response_class=Response)
         return function
 

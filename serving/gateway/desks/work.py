@@ -38,7 +38,7 @@ from frontdesk.serving.gateway.state import Gateway
 
 TOGETHER = 8
 LEASE = timedelta(minutes=5)
-ATTEMPTS = 8
+ATTEMPTS = 12
 _FIRST_PAUSE = 2.0
 _LONGEST_PAUSE = 300.0
 _POLL_SECONDS = 1.0

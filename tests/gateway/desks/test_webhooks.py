@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from frontdesk.database.deliveries import count_deliveries
+from frontdesk.database.keys import create_key
 from frontdesk.database.tables import Delivery, FeedbackEvent, Outcome, Prediction
 from frontdesk.errors import UsageError
 from tests.gateway.desks.fake_api import Api, fake_api
@@ -221,3 +222,14 @@ def test_a_gateway_does_not_start_with_desks_that_are_wrong(tmp_path: Path) -> N
     (tmp_path / "secret").write_text("")
     with pytest.raises(UsageError, match="empty"), running_gateway(tmp_path, {}, desks=str(file)):
         pass
+
+
+def test_tickets_are_answered_with_who_should_take_them(tmp_path: Path, models: ModelServer) -> None:
+    agents = tmp_path / "agents.yaml"
+    agents.write_text('version: "1"\nagents: {anna: {nodes: [Billing]}, ben: {nodes: [Hardware]}}')
+    with running_gateway(tmp_path, {"ticket": models.address}, agents=str(agents)) as gateway:
+        key = create_key(gateway.database, "crm", ("tickets",))
+        headers = {"authorization": f"Bearer {key.text}"}
+        body = {"instances": [{"id": "1", "subject": "refund"}]}
+        (answer,) = gateway.client.post("/v1/tickets:suggest", json=body, headers=headers).json()["predictions"]
+        assert answer["agents"] == [{"agent": "anna", "skill": pytest.approx(0.985), "node": "Billing"}]
