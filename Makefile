@@ -7,7 +7,7 @@ export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 OUT ?= out/demo
 
-.PHONY: help setup demo test test-slow test-s3a lint type bench clean lock golden
+.PHONY: help setup demo test test-slow test-load test-s3a lint type bench clean lock golden
 
 help: ## Show the targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,10 +22,13 @@ demo: setup ## Run the ticket lifecycle on simulated tickets and ask the server 
 	.venv/bin/frontdesk demo --out $(OUT)
 
 test: lint type ## Lint, type-check and run every test but the slow ones
-	$(PYTHON) -m pytest -m "not slow"
+	$(PYTHON) -m pytest -m "not slow and not load"
 
 test-slow: setup ## Run the slow tests: runs killed at every job, Spark that fails
 	$(PYTHON) -m pytest -m slow
+
+test-load: setup ## Run the load tests: overload, killed parts, a rolling restart
+	$(PYTHON) -m pytest -m load -s tests/load
 
 test-s3a: setup ## Fetch the jars of s3a from Maven Central and test Spark with them
 	grep -v '^#' images/spark-jars.txt | xargs -I{} mvn -q -B dependency:get -Dtransitive=false -Dartifact={}

@@ -21,18 +21,21 @@ import argparse
 import contextlib
 import gc
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openvino
 import orjson
 import torch
 
@@ -43,8 +46,10 @@ from frontdesk.intent.configuration import Configuration, LineConfiguration
 from frontdesk.intent.engines.eager import EagerEngine
 from frontdesk.intent.keys import suffix_keys, window_of
 from frontdesk.intent.markov import Found, MarkovTable, NextIntents, rank
+from frontdesk.intent.network import SessionBatch
+from frontdesk.intent.network_config import PATH
 from frontdesk.intent.opening import IntentBundle, load_intents
-from frontdesk.intent.redis_store import RedisTable, connect, prefix_of, publish
+from frontdesk.intent.redis_store import GuardedTable, RedisTable, connect, prefix_of, publish
 from frontdesk.intent.requests import parse_requests
 from frontdesk.intent.sessions import Session
 from frontdesk.simulation.sessions import simulate
@@ -52,6 +57,7 @@ from tests.serving.process import ServerProcess, free_port
 
 SHOWN = 6
 _LINES = ("evgen", "markov")
+_REDIS_SECONDS = 7
 Answer = Callable[[Session], Any]
 
 
@@ -74,8 +80,8 @@ def streams(sessions: int, longest: int = 30) -> list[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def redis_on(folder: Path) -> Iterator[str | None]:
-    """Start a Redis and yield its address; None where there is no redis-server."""
+def redis_on(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]] | None]:
+    """Start a Redis and yield its address and its process; None where there is no redis-server."""
     if shutil.which("redis-server") is None:
         yield None
         return
@@ -84,9 +90,9 @@ def redis_on(folder: Path) -> Iterator[str | None]:
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         try:
             _wait_for(port)
-            yield f"redis://127.0.0.1:{port}/0"
+            yield f"redis://127.0.0.1:{port}/0", process
         finally:
-            process.terminate()
+            process.kill()
 
 
 def _wait_for(port: int) -> None:
@@ -122,6 +128,47 @@ class PlainKeys:
         return decode(values, (keys.shape[0], keys.shape[1]))
 
 
+class OpenVinoNetwork:
+    """The network of training, compiled by OpenVINO in float32 on one thread.
+
+    A session is padded to `PATH` rows, so that one graph holds for every length; what is padded lies behind the
+    position that is read, which sees nothing of it.
+    """
+
+    def __init__(self, eager: EagerEngine) -> None:
+        names = [one.name for one in fields(SessionBatch)]
+
+        class Traced(torch.nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.network = eager.network
+
+            def forward(self, *parts: torch.Tensor) -> torch.Tensor:
+                return self.network(SessionBatch(**dict(zip(names, parts, strict=True))))
+
+        example = tuple(map(torch.from_numpy, self._parts(np.arange(3, 11), np.ones(8, bool), (0, 0, 0, 0))))
+        with warnings.catch_warnings():  # of the tracer, about sizes that it takes for constants
+            warnings.simplefilter("ignore")
+            traced = torch.jit.trace(Traced().eval(), example, check_trace=False)
+            model = openvino.convert_model(traced, example_input=example)
+        options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": 1}
+        self._request = openvino.Core().compile_model(model, "CPU", options).create_infer_request()
+
+    @staticmethod
+    def _parts(tokens: np.ndarray, is_intent: np.ndarray, who: tuple[int, int, int, int]) -> list[np.ndarray]:
+        rows = max(len(tokens), PATH)
+        padded, kinds = np.zeros((1, rows), np.int64), np.zeros((1, rows), bool)
+        padded[0, : len(tokens)], kinds[0, : len(tokens)] = tokens, is_intent
+        asking = [np.full((1, rows + 1), each, np.int64) for each in who[:2]]
+        return [padded, kinds, *(np.array([each], np.int64) for each in who), *asking]
+
+    def __call__(self, session: Session) -> np.ndarray:
+        """Return the logits of the next intent, float32 [1, K]."""
+        who = (session.operator, session.line, session.weekday, session.hour)
+        found = self._request.infer(self._parts(session.tokens, session.is_intent, who), share_inputs=True)[0]
+        return np.asarray(found[:, len(session.tokens)])
+
+
 def systems(bundle: IntentBundle, folder: Path, address: str | None) -> dict[str, tuple[Answer, bool]]:
     """Return ``{name: (answer, whether something is waited for)}``."""
     evgen, table = bundle.evgen, bundle.recommender.tables["all"]
@@ -154,6 +201,13 @@ def systems(bundle: IntentBundle, folder: Path, address: str | None) -> dict[str
         ),
         False,
     )
+    openvino_logits = OpenVinoNetwork(eager)
+    found["EvGen, full pass in OpenVINO"] = (
+        lambda session: ranked(
+            evgen.stacking.mix(openvino_logits(session), evgen.counts.look_up(suffix_keys(window_of(session))))
+        ),
+        True,
+    )
     found["Markov in memory"] = (markov(table), False)
     if address is not None:
         client = connect(address, timeout_seconds=10)
@@ -178,7 +232,7 @@ class Cell:
 def in_process(bundle: IntentBundle, folder: Path, address: str | None, rounds: int) -> dict[str, Cell]:
     """Time every system on the same requests; the first round is thrown away."""
     requests = streams(12)
-    sessions = [bundle.recommender._asked(one).session for one in parse_requests(requests, bundle.tokenizer)]
+    sessions = [one.session for one in bundle.recommender.ask(parse_requests(requests, bundle.tokenizer))]
     known = systems(bundle, folder, address)
     calls: dict[str, tuple[Callable[[Any], Any], list[Any], bool]] = {
         name: (answer, sessions, waits) for name, (answer, waits) in known.items()
@@ -203,6 +257,49 @@ def in_process(bundle: IntentBundle, folder: Path, address: str | None, rounds: 
             if turn:
                 cells[name].rounds.append((clock() - began) / len(asked))
     return cells
+
+
+def without_redis(bundle: IntentBundle, address: str, process: subprocess.Popen[bytes]) -> list[dict[str, Any]]:
+    """Ask the recommender with its table in Redis: while Redis answers, hangs, is dead; seconds of whole requests."""
+    client = connect(address)
+    prefix = prefix_of(bundle.tokenizer.digest)
+    recommender = bundle.recommender
+    recommender.configuration = Configuration(default=LineConfiguration(model="markov"))
+    requests = streams(60)
+    found = []
+    states: dict[str, Callable[[], None]] = {
+        "answers": lambda: None,
+        "hangs": lambda: process.send_signal(signal.SIGSTOP),
+        "is dead": process.kill,
+    }
+    for state, begin in states.items():
+        recommender.store = GuardedTable(RedisTable(client, prefix), recommender.tables["all"])
+        begin()
+        times, degraded = [], 0
+        until = time.perf_counter() + _REDIS_SECONDS
+        while time.perf_counter() < until:
+            for request in requests:
+                began = time.perf_counter()
+                (answer,) = bundle.predict([request])
+                times.append(time.perf_counter() - began)
+                degraded += answer.degraded
+        shares = np.percentile(times, [50, 95, 99, 100]) * 1e3
+        names = dict(zip(("p50", "p95", "p99", "most"), map(float, shares), strict=True))
+        found.append({"state": state, "asked": len(times), "degraded": degraded, **names})
+    recommender.store = None
+    return found
+
+
+def report_without_redis(states: list[dict[str, Any]]) -> str:
+    """Return the figures as text."""
+    lines = ["", "| Markov in Redis, milliseconds (wall) | p50 | p95 | p99 | longest | asked | from the bundle |"]
+    lines += ["| --- | --- | --- | --- | --- | --- | --- |"]
+    lines += [
+        f"| Redis {one['state']} | {one['p50']:.2f} | {one['p95']:.2f} | {one['p99']:.2f} | {one['most']:.1f} | "
+        f"{one['asked']:,} | {one['degraded']:,} |"
+        for one in states
+    ]
+    return "\n".join(lines)
 
 
 def behind_http(location: Path, rates: Sequence[int], seconds: float, scratch: Path) -> list[dict[str, Any]]:
@@ -254,10 +351,11 @@ def report_in_process(cells: dict[str, Cell]) -> str:
 
 def report_served(served: list[dict[str, Any]]) -> str:
     """Return the figures as text."""
-    lines = ["", "| behind KServe, milliseconds | offered/s | p50 | p90 | p99 | answered | dropped | CPU |"]
-    lines += ["| --- | --- | --- | --- | --- | --- | --- | --- |"]
+    lines = ["", "| behind KServe, milliseconds | offered/s | p50 | p90 | p95 | p99 | answered | dropped | CPU |"]
+    lines += ["| --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
     lines += [
-        f"| {one['model']} | {one['rate']:,} | {one['p50']:.1f} | {one['p90']:.1f} | {one['p99']:.1f} | "
+        f"| {one['model']} | {one['rate']:,} | {one['p50']:.1f} | {one['p90']:.1f} | {one['p95']:.1f} | "
+        f"{one['p99']:.1f} | "
         f"{one['answered']:,} | {one['dropped'] + one['failed']:,} | {one['cpu']:.2f} |"
         for one in served
     ]
@@ -282,9 +380,11 @@ def main() -> None:
         print(hardware())
         config = bundle.evgen.network.config
         print(f"bundle {bundle.model_id}: width {config.width}, {config.layers} layers, {config.intents} intents")
-        with redis_on(folder) as address:
-            cells = in_process(bundle, location, address, chosen.rounds)
-        print(report_in_process(cells), flush=True)
+        with redis_on(folder) as redis:
+            cells = in_process(bundle, location, redis[0] if redis else None, chosen.rounds)
+            print(report_in_process(cells), flush=True)
+            if redis:
+                print(report_without_redis(without_redis(bundle, *redis)), flush=True)
         served = behind_http(location, (rate // 4, rate // 2, rate), min(chosen.seconds, 10), folder)
         print(report_served(served))
         print(f"load at the end: {os.getloadavg()[0]:.1f}")

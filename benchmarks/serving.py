@@ -131,7 +131,7 @@ class Cell:
         self.cpu.append(cpu / len(seconds))
 
 
-def _summary(cell_: Cell) -> dict[str, Any]:
+def summary(cell_: Cell) -> dict[str, Any]:
     """Summarise rounds: for each percentile the median, lowest and highest round, in milliseconds."""
     rounds = cell_.rounds
     cell: dict[str, Any] = {"samples": sum(map(len, rounds)), "cpu": statistics.median(cell_.cpu) * 1e3}
@@ -160,7 +160,7 @@ def in_process(location: str, instances: Instances, rounds: int) -> dict[str, An
                 one.append(time.perf_counter() - began)
             if number:
                 cells[engine].add(one, time.process_time() - cpu)
-    return {engine: _summary(cell) for engine, cell in cells.items()}
+    return {engine: summary(cell) for engine, cell in cells.items()}
 
 
 async def over_http(location: str, instances: Instances, rounds: int, scratch: Path) -> dict[str, Any]:
@@ -175,33 +175,33 @@ async def over_http(location: str, instances: Instances, rounds: int, scratch: P
     running: dict[str, tuple[subprocess.Popen[bytes], int]] = {}
     try:
         for name in SERVERS:
-            running[name] = _start(name, location, scratch)
+            running[name] = start(name, location, scratch)
         for name, (process, port) in running.items():
-            await _until_ready(name, process, port, requests[0])
+            await until_ready(name, process, port, requests[0])
         order = list(cells)
         for number in range(rounds + 1):
             random.shuffle(order)
             for name, connections in order:
                 process, port = running[name]
-                cpu = _cpu_seconds(process.pid)
-                one = await _load(port, requests, connections)
+                cpu = cpu_seconds(process.pid)
+                one = await load(port, requests, connections)
                 if number:
-                    cells[name, connections].add(one, _cpu_seconds(process.pid) - cpu)
+                    cells[name, connections].add(one, cpu_seconds(process.pid) - cpu)
     finally:
         for process, _ in running.values():
             process.terminate()
         for process, _ in running.values():
             process.wait(30)
-    return {f"{name} x{connections}": _summary(cell) for (name, connections), cell in cells.items()}
+    return {f"{name} x{connections}": summary(cell) for (name, connections), cell in cells.items()}
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     """Return the CPU time that a process has used, all threads."""
     fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _start(name: str, location: str, scratch: Path) -> tuple[subprocess.Popen[bytes], int]:
+def start(name: str, location: str, scratch: Path) -> tuple[subprocess.Popen[bytes], int]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -210,11 +210,11 @@ def _start(name: str, location: str, scratch: Path) -> tuple[subprocess.Popen[by
         return subprocess.Popen(command, stdout=log, stderr=log), port
 
 
-async def _until_ready(name: str, process: subprocess.Popen[bytes], port: int, request: bytes) -> None:
+async def until_ready(name: str, process: subprocess.Popen[bytes], port: int, request: bytes) -> None:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            await _load(port, [request], 1)
+            await load(port, [request], 1)
         except (OSError, RuntimeError, asyncio.IncompleteReadError):
             await asyncio.sleep(0.1)
         else:
@@ -222,7 +222,7 @@ async def _until_ready(name: str, process: subprocess.Popen[bytes], port: int, r
     raise SystemExit(f"the server {name} did not start")
 
 
-async def _load(port: int, requests: list[bytes], connections: int) -> list[float]:
+async def load(port: int, requests: list[bytes], connections: int) -> list[float]:
     """Send every request once over some connections; return the seconds of each."""
     times: list[float] = []
     todo = iter(requests)

@@ -86,6 +86,9 @@ def demo(
             console().print(answer_panel(**answers[recipe]))
     if as_json:
         print_json(answers)
+    else:
+        bundles = " ".join(f"--bundle {out / recipe / 'bundle'}" for recipe in names())
+        console().print(f"Open all of it in a browser: frontdesk up {bundles}", soft_wrap=True)
 
 
 def _demo_run(recipe: str, out: Path) -> RunResult:

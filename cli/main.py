@@ -10,7 +10,7 @@ import sys
 import typer
 
 from frontdesk import logs
-from frontdesk.cli import data, doctor, lifecycle, models
+from frontdesk.cli import coverage, data, doctor, gateway, keys, lifecycle, models, records
 from frontdesk.cli.output import failed
 from frontdesk.errors import FrontdeskError
 from frontdesk.settings import settings
@@ -44,7 +44,13 @@ app.command("readiness")(data.readiness)
 app.command("run")(lifecycle.run)
 app.command("evaluate")(models.evaluate)
 app.command("predict")(models.predict)
+app.command("coverage")(coverage.coverage)
 app.command("serve")(models.serve)
+app.command("gateway")(gateway.gateway)
+app.command("up")(gateway.up)
+app.add_typer(keys.app, name="keys")
+app.add_typer(records.predictions_app, name="predictions")
+app.add_typer(records.feedback_app, name="feedback")
 app.command("compile")(lifecycle.compile_pipelines)
 app.command("doctor")(doctor.doctor)
 

@@ -68,13 +68,22 @@ def _told(summary: dict[str, Any]) -> str:
 
 
 def serve(
-    bundles: list[str] = typer.Argument(..., metavar="BUNDLE...", help="Folders or s3:// addresses of bundles."),
+    bundles: list[str] = typer.Argument(
+        ..., metavar="BUNDLE...", help="Folders, s3:// addresses; with --store recipes."
+    ),
     port: int = typer.Option(8080, "--port", min=0, max=65535, help="HTTP port; 0 takes a free one."),
     host: str = typer.Option("127.0.0.1", "--host", help="Device to listen on."),
     grpc_port: int | None = typer.Option(None, "--grpc-port", help="Serve gRPC too."),
     engine: str = typer.Option("auto", "--engine", help="Inference engine."),
     taxonomy: str | None = Taxonomy,
     taxonomy_version: str | None = TaxonomyVersion,
+    store: str | None = typer.Option(None, "--store", help="Serve what is deployed in this store, and follow it."),
+    role: str = typer.Option("whole", "--role", help="whole, or predictor: encoded tensors in, model outputs out."),
+    predictor_host: str | None = typer.Option(
+        None, "--predictor-host", metavar="HOST:PORT", help="Be the transformer of this predictor."
+    ),
+    predictor_protocol: str = typer.Option("v2", "--predictor-protocol", help="v2 or grpc-v2."),
+    policy: str | None = typer.Option(None, "--policy", help="Policy file (YAML) that overrides the decisions."),
     as_json: bool = Json,
 ) -> None:
     """Serve bundles over KServe's protocols until a signal. Logs are JSON lines on standard error."""
@@ -89,4 +98,9 @@ def serve(
         engine=engine,
         taxonomy=taxonomy,
         taxonomy_version=taxonomy_version,
+        store=store,
+        role=role,
+        predictor_host=predictor_host,
+        predictor_protocol=predictor_protocol,
+        policy=policy,
     )

@@ -250,9 +250,10 @@ def stamp(value: Any) -> datetime | None:
         if not text:
             return None
         try:
-            value = datetime.fromisoformat(text)
+            moment = datetime.fromisoformat(text)
         except ValueError:
             raise WrongCell(NOT_A_TIME) from None
+        return _in_utc(moment)
     if value is None or value != value:  # NaN, NaT
         return None
     if isinstance(value, bool):
@@ -270,10 +271,15 @@ def stamp(value: Any) -> datetime | None:
         value = datetime(value.year, value.month, value.day)
     if not isinstance(value, datetime):
         raise WrongCell(NESTED if isinstance(value, dict | list | tuple) else NOT_A_TIME)
-    try:
-        moment = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    except OverflowError:
-        raise WrongCell(FAR_AWAY) from None
-    if not EARLIEST <= moment < LATEST:
+    return _in_utc(value)
+
+
+def _in_utc(value: datetime) -> datetime:
+    if value.tzinfo is not UTC:
+        try:
+            value = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        except OverflowError:
+            raise WrongCell(FAR_AWAY) from None
+    if not EARLIEST.year <= value.year < LATEST.year:
         raise WrongCell(FAR_AWAY)
-    return moment
+    return value

@@ -9,18 +9,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from frontdesk.errors import BundleError
 from frontdesk.preprocessing.spec import NO_LABEL
-from frontdesk.records import Alternative, LabelPrediction
+from frontdesk.records import Alternative, LabelPrediction, Level
 from frontdesk.taxonomy import LabelTree, Taxonomy
 
 POLICY_FORMAT = 1
 TARGET_PRECISION = 0.95
 """Share of automatic answers that must be right on the held-out rows."""
+PRESELECT_PRECISION = 0.80
+"""The same for answers that are filled in for a person to confirm."""
 PRECISION_MARGIN = 0.05
 """The lower end of the 95 % Wilson interval may lie this far below the target."""
 MIN_SUPPORT = 30
@@ -34,6 +36,30 @@ ALTERNATIVES = 4
 SIMULATED_PRECISIONS = (0.90, 0.95, 0.99)
 
 Decision = Literal["auto", "suggest", "abstain"]
+LEVELS: tuple[Level, ...] = get_args(Level)
+_DECISIONS: dict[Level, Decision] = {
+    "none": "abstain",
+    "suggest": "suggest",
+    "preselect": "suggest",
+    "automatic": "auto",
+}
+
+
+@dataclass(frozen=True)
+class LabelRule:
+    """What holds for one label in place of its head's thresholds.
+
+    Attributes:
+        automatic, preselect: smallest confidence of that level; None: the head's.
+        at_most: the highest level that the label may reach.
+    """
+
+    automatic: float | None = None
+    preselect: float | None = None
+    at_most: Level = "automatic"
+
+
+_NO_RULE = LabelRule()
 
 
 @dataclass(frozen=True)
@@ -42,21 +68,27 @@ class HeadPolicy:
 
     Attributes:
         auto: smallest confidence of an automatic answer; None where no confidence is safe enough.
+        preselect: smallest confidence of an answer that is filled in for a person to confirm; None: never.
         suggest: smallest probability of the first three labels together for a suggestion.
         backoff: smallest summed probability of an ancestor offered where the leaf is not automatic; None: never.
         gap: two best labels closer than this are ambiguous.
         coverage: for each simulated precision, the threshold and the share of held-out rows it automates.
         rows: held-out rows with a label, that all of this was learnt from.
         needs_text: abstain where there is no text, whatever the other fields say.
+        at_most: the highest level of any answer.
+        labels: rules of single labels.
     """
 
     auto: float | None = None
+    preselect: float | None = None
     suggest: float = 0.0
     backoff: float | None = None
     gap: float = AMBIGUITY_GAP
     coverage: list[dict[str, float | None]] = field(default_factory=list)
     rows: int = 0
     needs_text: bool = False
+    at_most: Level = "automatic"
+    labels: Mapping[str, LabelRule] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,9 +107,13 @@ class Policy:
         """Rebuild a policy. Raises `BundleError` for another format."""
         if content.get("format") != POLICY_FORMAT:
             raise BundleError(f"policy format {content.get('format')} is not {POLICY_FORMAT}", where="policy.json")
-        return cls(
-            {head: HeadPolicy(**values) for head, values in content["heads"].items()}, content["target_precision"]
-        )
+        heads = {
+            head: HeadPolicy(
+                **(values | {"labels": {name: LabelRule(**rule) for name, rule in values.get("labels", {}).items()}})
+            )
+            for head, values in content["heads"].items()
+        }
+        return cls(heads, content["target_precision"])
 
 
 def wilson_lower(right: np.ndarray, n: np.ndarray, z: float = 1.96) -> np.ndarray:
@@ -163,6 +199,7 @@ def learn_head(probabilities: np.ndarray, labels: np.ndarray, tree: LabelTree, p
     first, values = top_labels(probabilities, TOP)
     return HeadPolicy(
         auto=learn_threshold(confidence, right, precision),
+        preselect=learn_threshold(confidence, right, min(PRESELECT_PRECISION, precision)),
         suggest=learn_withholding(values.sum(1), (first == labels[:, None]).any(1)),
         backoff=_learn_backoff(probabilities, labels, best, tree, precision),
         coverage=coverage(confidence, right),
@@ -223,7 +260,8 @@ def decide(
     """Turn the calibrated probabilities of one head into answers.
 
     Reasons: ``confident`` (automatic), ``likely`` and ``ambiguous`` (suggested: one label leads, or two compete),
-    ``no_text`` (nothing to read: never automatic), ``uncertain`` (abstained).
+    ``held`` (confident, but the policy gives the label or the head no more), ``no_text`` (nothing to read: never
+    automatic), ``uncertain`` (abstained).
 
     Args:
         probabilities: float32 [N, K].
@@ -235,7 +273,7 @@ def decide(
     answers = []
     for row, (indices, values) in enumerate(zip(top.tolist(), best.tolist(), strict=True)):
         label = tree.labels[indices[0]]
-        decision, reason = _decision(values, has_text[row], policy)
+        decision, reason, level = _decision(values, label, has_text[row], policy)
         alternatives = [
             Alternative.model_construct(label=tree.labels[index], confidence=value)
             for index, value in zip(indices[1:], values[1:], strict=True)
@@ -247,6 +285,7 @@ def decide(
                 alternatives=alternatives,
                 decision=decision,
                 reason=reason,
+                level=level,
                 backoff=None
                 if decision == "auto"
                 else _back_off(probabilities[row], tree.labels[indices[0]], tree, policy),
@@ -255,16 +294,30 @@ def decide(
     return answers
 
 
-def _decision(values: list[float], has_text: bool, policy: HeadPolicy) -> tuple[Decision, str]:
+def _decision(values: list[float], label: str, has_text: bool, policy: HeadPolicy) -> tuple[Decision, str, Level]:
     useful = math.fsum(values[:TOP]) >= policy.suggest
     if not has_text:
-        return ("suggest" if useful and not policy.needs_text else "abstain"), "no_text"
+        reached: Level = "suggest" if useful and not policy.needs_text else "none"
+        return _capped(reached, "no_text", policy.at_most)
+    rule = policy.labels.get(label, _NO_RULE)
+    automatic = policy.auto if rule.automatic is None else rule.automatic
+    preselect = policy.preselect if rule.preselect is None else rule.preselect
     ambiguous = len(values) > 1 and values[0] - values[1] < policy.gap
-    if policy.auto is not None and values[0] >= policy.auto and not ambiguous:
-        return "auto", "confident"
+    most = min(policy.at_most, rule.at_most, key=LEVELS.index)
+    if not ambiguous and automatic is not None and values[0] >= automatic:
+        return _capped("automatic", "confident", most)
+    if not ambiguous and preselect is not None and values[0] >= preselect and useful:
+        return _capped("preselect", "likely", most)
     if not useful:
-        return "abstain", "uncertain"
-    return "suggest", "ambiguous" if ambiguous else "likely"
+        return "abstain", "uncertain", "none"
+    return _capped("suggest", "ambiguous" if ambiguous else "likely", most)
+
+
+def _capped(level: Level, reason: str, most: Level) -> tuple[Decision, str, Level]:
+    """Return the decision of a level that the policy may hold back."""
+    if LEVELS.index(level) > LEVELS.index(most):
+        level, reason = most, "held"
+    return _DECISIONS[level], reason, level
 
 
 def _back_off(probabilities: np.ndarray, label: str, tree: LabelTree, policy: HeadPolicy) -> Alternative | None:

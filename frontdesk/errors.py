@@ -10,16 +10,26 @@ FrontdeskError                      1   500
 │   └── DataCheckFailed
 ├── GateRefused                     4   409   the champion stays
 ├── InvalidRequest                  1   400   names the instance and the field
-│   ├── UnknownModel                    404
+│   ├── Unauthorised                    401   no credentials, or bad ones
 │   ├── Forbidden                       403   a door that this server keeps shut
+│   ├── NotFound                        404
+│   ├── UnknownModel                    404
+│   ├── MethodNotAllowed                405
+│   ├── Conflict                        409   one idempotency key for two requests
+│   ├── InFlight                        409   the first request of this idempotency key is not answered yet
+│   ├── BadSignature                    401   a webhook that none of our secrets signed, or too long ago
 │   ├── TooLarge                        413
 │   └── UnsupportedMediaType            415
 ├── NotReady                        1   503   a model is still loading
+│   └── PredictorUnavailable                  the other half of a service does not answer
+├── Unavailable                     1   503   a model server does not answer in time
 ├── Overloaded                      1   429
+│   └── RateLimited                           one client asks too much
 ├── BundleError                     1   500   names the bad file
 ├── StorageError                    1   503   names the address and what answered
 ├── TransferError                   1   500   a tensor file does not have the digest of its manifest
 ├── TrainingError                   1   500   the loss is not finite, no labelled row is left, ...
+├── WriteBackFailed                 1   502   a desk did not take an answer
 └── MissingTool                     1   500   Java, an object-store binary, ...
 """
 
@@ -112,11 +122,53 @@ class UnknownModel(InvalidRequest):
     status = 404
 
 
+class Unauthorised(InvalidRequest):
+    """The request has no credentials, or bad ones."""
+
+    code = "unauthorised"
+    status = 401
+
+
 class Forbidden(InvalidRequest):
     """The server keeps this door shut."""
 
     code = "forbidden"
     status = 403
+
+
+class NotFound(InvalidRequest):
+    """There is nothing at this address."""
+
+    code = "not_found"
+    status = 404
+
+
+class MethodNotAllowed(InvalidRequest):
+    """The address does not take this method."""
+
+    code = "method_not_allowed"
+    status = 405
+
+
+class Conflict(InvalidRequest):
+    """The idempotency key belongs to another request."""
+
+    code = "idempotency_conflict"
+    status = 409
+
+
+class InFlight(InvalidRequest):
+    """The first request with this idempotency key is not answered yet."""
+
+    code = "in_flight"
+    status = 409
+
+
+class BadSignature(InvalidRequest):
+    """A webhook is not signed with one of our secrets, or was signed too long ago."""
+
+    code = "bad_signature"
+    status = 401
 
 
 class TooLarge(InvalidRequest):
@@ -140,11 +192,38 @@ class NotReady(FrontdeskError):
     status = 503
 
 
+class PredictorUnavailable(NotReady):
+    """A transformer's predictor does not answer, and there is no answer without it."""
+
+    code = "predictor_unavailable"
+
+
+class Unavailable(FrontdeskError):
+    """A model server does not answer, or not in time."""
+
+    code = "unavailable"
+    status = 503
+
+
 class Overloaded(FrontdeskError):
     """The queue is full; come back later."""
 
     code = "overloaded"
     status = 429
+
+
+class RateLimited(Overloaded):
+    """One client asks more often than it may.
+
+    Attributes:
+        seconds: until it may ask again.
+    """
+
+    code = "rate_limited"
+
+    def __init__(self, message: str, *, seconds: float = 1.0, where: str = "", remedy: str = "") -> None:
+        super().__init__(message, where=where, remedy=remedy)
+        self.seconds = seconds
 
 
 class BundleError(FrontdeskError):
@@ -170,6 +249,13 @@ class TrainingError(FrontdeskError):
     """Training cannot go on."""
 
     code = "training"
+
+
+class WriteBackFailed(FrontdeskError):
+    """A desk did not take what we wanted to write."""
+
+    code = "write_back"
+    status = 502
 
 
 class MissingTool(FrontdeskError):

@@ -8,8 +8,14 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
+from typing import Any, TypeVar
 
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from frontdesk.errors import UsageError
+
+S = TypeVar("S", bound=BaseSettings)
 
 
 class Settings(BaseSettings):
@@ -29,6 +35,12 @@ class Settings(BaseSettings):
     """Heap of the driver, which is also the executor in local mode."""
     spark_jars: str = ""
     """Comma-separated jars of ``s3a``. Without them, Spark reaches ``s3://`` through the Python data source."""
+    database: str | None = None
+    """SQLAlchemy address of keys, predictions and feedback. Default: ``frontdesk.db`` in the working folder."""
+    models: dict[str, str] = {}
+    """Private address of the model server of each recipe, as JSON. Default: ``http://127.0.0.1:8080`` for all."""
+    policy: str | None = None
+    """Policy file that overrides the decisions of served bundles (``docs/decisions.md``). Default: the bundles' own."""
     redis: str | None = None
     """Address of a Redis that holds the Markov table for every server of the intent recipe. Default: the bundle's."""
     masking_key_file: str | None = None
@@ -44,8 +56,30 @@ class Settings(BaseSettings):
 
 @functools.cache
 def settings() -> Settings:
-    """Return the settings of this process, read once."""
-    return Settings()
+    """Return the settings of this process, read once. Raises `UsageError` for a wrong one."""
+    return read_settings(Settings)
+
+
+def read_settings(kind: type[S], **given: Any) -> S:
+    """Read settings from the environment.
+
+    Args:
+        kind: which ones.
+        given: values that stand in place of the environment's.
+
+    Raises:
+        UsageError: names the variable that is wrong, without its value.
+    """
+    prefix = kind.model_config.get("env_prefix", "")
+    try:
+        return kind(**given)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name, *inside = (str(part) for part in first["loc"])
+        raise UsageError(first["msg"], where=".".join([f"{prefix}{name}".upper(), *inside])) from None
+    except SettingsError as error:
+        name = next((field for field in kind.model_fields if f'"{field}"' in str(error)), "*")
+        raise UsageError("is not JSON", where=f"{prefix}{name}".upper()) from None
 
 
 def masking_key() -> bytes | None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from frontdesk.errors import Forbidden
-from frontdesk.serving import metrics, protocol
+from frontdesk.serving import protocol
 from frontdesk.serving.model import BundleModel
-from frontdesk.serving.sdk import DataPlane, InferRequest, ModelRepositoryExtension
+from frontdesk.serving.sdk import DataPlane, ModelRepositoryExtension
 
 
 class ShutRepository(ModelRepositoryExtension):  # type: ignore[misc]
@@ -50,16 +49,9 @@ class BundleDataPlane(DataPlane):  # type: ignore[misc]
         protocol.require_json(headers.get("content-type"))
         return protocol.parse_json(body), {}
 
-    def encode(self, model_name: str, response: Sequence[Any], **_: Any) -> tuple[bytes, dict[str, str]]:
-        """Write a V1 answer."""
-        with metrics.timed(model_name, "encode"):
-            return protocol.v1_body(self.model(model_name).bundle.dump(response)), {"content-type": "application/json"}
-
     async def infer(
         self, model_name: str, request: Any, headers: dict[str, str] | None = None
     ) -> tuple[Any, dict[str, str]]:
-        """Answer a request: predictions, or for gRPC the SDK's own answer."""
-        predictions, response_headers = await super().infer(model_name, request, headers)
-        if isinstance(request, InferRequest) and request.from_grpc:
-            return self.model(model_name).infer_response(predictions, request.id), response_headers
-        return predictions, response_headers
+        """Answer a request that came by gRPC; those by HTTP have routes of ours."""
+        answered, response_headers = await super().infer(model_name, request, headers)
+        return self.model(model_name).infer_response(answered, request.id), response_headers

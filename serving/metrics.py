@@ -3,7 +3,8 @@
 The SDK's lowest bucket is 5 ms, which says nothing about a service that must answer within 10 ms.
 
 Stages: ``decode`` (JSON or tensors to instances), ``queue`` (waiting for a compute thread), ``predict`` (checking the
-fields, cleaning, model, decisions), ``encode`` (answer to bytes), ``total`` (a whole request that was answered).
+fields, cleaning, model, decisions), ``encode`` (answer to bytes), ``predictor`` (a transformer's waiting for its
+predictor), ``total`` (a whole request that was answered).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 BUCKETS = (
     0.0001,
@@ -38,6 +39,11 @@ BUCKETS = (
 _STAGES = Histogram("frontdesk_stage_seconds", "Seconds per stage of a request", ["model", "stage"], buckets=BUCKETS)
 _RESPONSES = Counter("frontdesk_responses", "Answers by HTTP status", ["status"])
 _INSTANCES = Counter("frontdesk_instances", "Instances predicted", ["model"])
+
+
+_PREDICTOR_FAILURES = Counter("frontdesk_predictor_failures", "Requests that the predictor did not answer", ["model"])
+_SWITCHES = Counter("frontdesk_switches", "New versions by what became of them", ["model", "outcome"])
+_SERVED = Gauge("frontdesk_served", "1 for the version that answers now", ["model", "model_id"])
 
 
 @functools.lru_cache(maxsize=256)
@@ -68,3 +74,20 @@ def count_response(status: int) -> None:
 def count_instances(model: str, instances: int) -> None:
     """Count predicted instances."""
     _INSTANCES.labels(model).inc(instances)
+
+
+def count_predictor_failure(model: str) -> None:
+    """Count a request that the predictor did not answer."""
+    _PREDICTOR_FAILURES.labels(model).inc()
+
+
+def count_switch(model: str, outcome: str) -> None:
+    """Count a new version that took over (``switched``) or could not (``failed``)."""
+    _SWITCHES.labels(model, outcome).inc()
+
+
+def show_served(model: str, model_id: str, before: str | None) -> None:
+    """Say which version answers now."""
+    if before is not None and before != model_id:
+        _SERVED.remove(model, before)
+    _SERVED.labels(model, model_id).set(1)

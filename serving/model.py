@@ -12,17 +12,17 @@ import asyncio
 import logging
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from frontdesk.bundle import Bundle, InstanceError
 from frontdesk.errors import InvalidRequest, NotReady, Overloaded
 from frontdesk.logs import event
 from frontdesk.serving import metrics, protocol
-from frontdesk.serving.protocol import Tensor
 from frontdesk.serving.sdk import InferenceVerb, InferOutput, InferRequest, InferResponse, Model
+from frontdesk.serving.tensors import Tensor
 
 INLINE_CHARACTERS = 8_000
 """A longer text takes milliseconds to clean, whatever the model."""
@@ -31,6 +31,7 @@ _ENTRY_CHARACTERS = 100
 _PROBE_ROUNDS = 15
 
 _log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,24 @@ class Instances(list[Any]):
         self.partial = partial
 
 
+@dataclass(frozen=True)
+class Served:
+    """A loaded bundle, and whether a single row of it is answered on the event loop."""
+
+    bundle: Bundle
+    inline: bool
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The answers to a request beside the bundle that gave them: another may be served since."""
+
+    bundle: Bundle
+    answers: Any
+
+
 class BundleModel(Model):  # type: ignore[misc]
-    """One served bundle.
+    """One served bundle: transformer and predictor in one process.
 
     Args:
         name: in addresses.
@@ -75,25 +92,39 @@ class BundleModel(Model):  # type: ignore[misc]
         super().__init__(name)
         self.limits = limits
         self._open_bundle = open_bundle
-        self._bundle: Bundle | None = None
-        self._inline = False
+        self._served: Served | None = None
         self._pool = ThreadPoolExecutor(limits.threads, thread_name_prefix=f"predict-{name}")
         self._taken = 0
 
     @property
-    def bundle(self) -> Bundle:
-        """The loaded bundle. Raises `NotReady` before that."""
-        if self._bundle is None or not self.ready:
+    def served(self) -> Served:
+        """What is served now. A request takes it once. Raises `NotReady` before the first is loaded."""
+        if self._served is None or not self.ready:
             raise NotReady(f"model {self.name} is still loading", remedy="Ask again in a few seconds")
-        return self._bundle
+        return self._served
 
-    def open(self) -> None:
-        """Load the bundle, check its golden rows, time a row, and become ready. Blocks; errors are the bundle's."""
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle that is served now. Raises `NotReady` before the first is loaded."""
+        return self.served.bundle
+
+    def open(self, open_bundle: Callable[[], Bundle] | None = None) -> None:
+        """Load a bundle, check its golden rows, time a row, and serve it from the next request on.
+
+        Blocks; what is served meanwhile stays, also where loading fails.
+
+        Args:
+            open_bundle: loads it; None for the first one.
+
+        Raises:
+            what loading raises.
+        """
         began = time.perf_counter()
-        bundle = self._open_bundle()
+        bundle = (open_bundle or self._open_bundle)()
         row = self._row_seconds(bundle)
-        self._inline = row < self.limits.inline_seconds
-        self._bundle, self.ready = bundle, True
+        before = self._served.bundle.model_id if self._served else None
+        self._served, self.ready = Served(bundle, row < self.limits.inline_seconds), True
+        metrics.show_served(self.name, bundle.model_id, before)
         event(
             _log,
             "model_ready",
@@ -102,7 +133,7 @@ class BundleModel(Model):  # type: ignore[misc]
             label_version=bundle.label_version,
             seconds=round(time.perf_counter() - began, 2),
             row_milliseconds=round(row * 1e3, 3),
-            inline=self._inline,
+            inline=self._served.inline,
         )
 
     @staticmethod
@@ -128,99 +159,71 @@ class BundleModel(Model):  # type: ignore[misc]
 
     async def __call__(
         self, body: Any, headers: dict[str, str] | None = None, verb: InferenceVerb = InferenceVerb.PREDICT
-    ) -> tuple[Sequence[Any], dict[str, str]]:
-        """Answer a request: the SDK's own hooks without its histograms, which cost as much as a small model."""
+    ) -> tuple[Answered, dict[str, str]]:
+        """Answer a request: the SDK's own hooks without its histograms, which cost as much as a small model.
+
+        Raises:
+            InvalidRequest, NotReady, Overloaded.
+        """
         if verb != InferenceVerb.PREDICT:
             raise NotImplementedError
-        return await self.predict(self.preprocess(body, headers), headers), {}
-
-    def preprocess(self, payload: Any, headers: dict[str, str] | None = None) -> list[Any]:
-        """Return the instances of a V1 body (parsed JSON) or of a V2 request. Raises `InvalidRequest`, `NotReady`."""
-        inputs = self.bundle.inputs
+        served = self.served
         with metrics.timed(self.name, "decode"):
-            if not isinstance(payload, InferRequest):
-                instances = protocol.v1_instances(payload)
-                return Instances(instances, partial=self.bundle.partial and not protocol.wants_all(payload))
-            # The SDK keeps binary data in a private field; its public decoder fails on a shape that does not fit.
-            tensors = [
-                Tensor(one.name, one.datatype, one.shape, one.data if one._raw_data is None else None, one._raw_data)
-                for one in payload.inputs
-            ]
-            return list(protocol.instances_of(tensors, inputs))
+            asked = self.read(body, served.bundle)
+        answers = await self.compute(asked, served, headers or {})
+        metrics.count_instances(self.name, records(asked))
+        return Answered(served.bundle, answers), {}
 
-    async def predict(
-        self, payload: list[Any], headers: dict[str, str] | None = None, response_headers: dict[str, str] | None = None
-    ) -> Sequence[Any]:
-        """Check the fields and answer. Raises `InvalidRequest`, `Overloaded`."""
-        if self._inline and len(payload) == 1 and _characters(payload[0]) <= INLINE_CHARACTERS:
-            answers = self._answer(payload)
-        else:
-            answers = await self._in_thread(payload)
-        metrics.count_instances(self.name, len(payload))
-        return answers
+    def read(self, payload: Any, bundle: Bundle) -> Instances:
+        """Return the instances of a V1 body (parsed JSON) or of a V2 request. Raises `InvalidRequest`."""
+        if not isinstance(payload, InferRequest):
+            instances = protocol.v1_instances(payload)
+            return Instances(instances, partial=bundle.partial and not protocol.wants_all(payload))
+        return Instances(protocol.instances_of(tensors_of(payload), bundle.inputs))
 
-    def _answer(self, instances: list[Any]) -> Sequence[Any]:
+    async def compute(self, asked: Any, served: Served, headers: Mapping[str, str]) -> Any:
+        """Answer instances. Raises `InvalidRequest`, `Overloaded`."""
+        if served.inline and len(asked) == 1 and characters(asked[0]) <= INLINE_CHARACTERS:
+            return self._answer(asked, served.bundle)
+        return await self.in_thread(lambda: self._answer(asked, served.bundle))
+
+    def _answer(self, instances: Instances, bundle: Bundle) -> Sequence[Any]:
         with metrics.timed(self.name, "predict"):
             try:
-                return self.bundle.predict(instances)
+                return bundle.predict(instances)
             except InvalidRequest as error:
-                if not getattr(instances, "partial", False) or not str(error.where).startswith("instances["):
+                if not instances.partial or not str(error.where).startswith("instances["):
                     raise
-            return self._answer_good(instances)
+            good, errors = good_of(instances, bundle)
+            return beside_errors(bundle.predict(good), errors)
 
-    def _answer_good(self, instances: list[Any]) -> Sequence[Any]:
-        """Answer the good instances together; where every one is bad, the first one's error is the request's."""
-        good: list[Any] = []
-        errors: dict[int, InvalidRequest] = {}
-        for place, instance in enumerate(instances):
-            try:
-                self.bundle.validate([instance])
-                good.append(instance)
-            except InvalidRequest as error:
-                where = str(error.where).replace("instances[0]", f"instances[{place}]", 1)
-                errors[place] = InvalidRequest(error.message, where=where, remedy=error.remedy)
-        if not good:
-            raise next(iter(errors.values()))
-        answers = iter(self.bundle.predict(good))
-        return [
-            InstanceError(error={"code": errors[place].code, "message": str(errors[place])})
-            if place in errors
-            else next(answers)
-            for place in range(len(instances))
-        ]
-
-    async def _in_thread(self, instances: list[Any]) -> Sequence[Any]:
+    async def in_thread(self, work: Callable[[], _T]) -> _T:
+        """Compute in the pool. Raises `Overloaded` where too many wait already."""
         if self._taken >= self.limits.threads + self.limits.waiting:
             raise Overloaded(f"{self._taken} requests are waiting", where=self.name, remedy="Ask again in a second")
         self._taken += 1
         asked = time.perf_counter()
 
-        def work() -> Sequence[Any]:
+        def timed() -> _T:
             metrics.observe(self.name, "queue", time.perf_counter() - asked)
-            return self._answer(instances)
+            return work()
 
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+            return await asyncio.get_running_loop().run_in_executor(self._pool, timed)
         finally:
             self._taken -= 1
 
-    def postprocess(
-        self,
-        result: Sequence[Any],
-        headers: dict[str, str] | None = None,
-        response_headers: dict[str, str] | None = None,
-    ) -> Sequence[Any]:
-        """Return the answers: each protocol writes them in its own form."""
-        return result
-
-    def infer_response(self, answers: Sequence[Any], request_id: str) -> InferResponse:
-        """Return answers as the SDK's V2 answer, which gRPC sends."""
-        outputs = [InferOutput(one.name, list(one.shape), one.datatype, one.data) for one in self.tensors(answers)]
-        return InferResponse(request_id, self.name, outputs, model_version=self.bundle.model_id)
-
-    def tensors(self, answers: Sequence[Any]) -> list[Tensor]:
+    def tensors(self, answered: Answered) -> list[Tensor]:
         """Return answers as V2 tensors."""
-        return protocol.output_tensors(answers, self.bundle.outputs)
+        return protocol.output_tensors(answered.answers, answered.bundle.outputs)
+
+    def infer_response(self, answered: Answered, request_id: str) -> InferResponse:
+        """Return answers as the SDK's V2 answer, which gRPC sends."""
+        outputs = [
+            InferOutput(one.name, list(one.shape), one.datatype, protocol.values_of(one))
+            for one in self.tensors(answered)
+        ]
+        return InferResponse(request_id, self.name, outputs, model_version=answered.bundle.model_id)
 
     def get_input_types(self) -> list[dict[str, Any]]:
         """Return the V2 metadata of the inputs."""
@@ -230,14 +233,64 @@ class BundleModel(Model):  # type: ignore[misc]
         """Return the V2 metadata of the outputs."""
         return protocol.output_types(self.bundle.outputs)
 
+    async def close(self) -> None:
+        """Give back what belongs to the event loop: nothing here."""
+
     def stop(self) -> None:
         """Take no more requests."""
         super().stop()
         self._pool.shutdown(wait=False)
 
 
-def _characters(instance: Any) -> int:
+def characters(instance: Any) -> int:
+    """Return how long an instance is, about: texts by their characters, lists by their entries."""
     if not isinstance(instance, dict):
         return 0
     texts = sum(len(value) for value in instance.values() if isinstance(value, str))
     return texts + sum(_ENTRY_CHARACTERS * len(value) for value in instance.values() if isinstance(value, list))
+
+
+def tensors_of(payload: InferRequest) -> list[Tensor]:
+    """Return the inputs of the SDK's V2 request.
+
+    The SDK keeps binary data in a private field; its public decoder fails on a shape that does not fit.
+    """
+    return [
+        Tensor(one.name, one.datatype, one.shape, one.data if one._raw_data is None else None, one._raw_data)
+        for one in payload.inputs
+    ]
+
+
+def good_of(instances: Sequence[Any], bundle: Bundle) -> tuple[list[Any], list[InvalidRequest | None]]:
+    """Return the good instances, and for each instance what is wrong with it.
+
+    Raises:
+        InvalidRequest: every one is bad; the first one's error is the request's.
+    """
+    good: list[Any] = []
+    errors: list[InvalidRequest | None] = []
+    for place, instance in enumerate(instances):
+        try:
+            bundle.validate([instance])
+            good.append(instance)
+            errors.append(None)
+        except InvalidRequest as error:
+            where = str(error.where).replace("instances[0]", f"instances[{place}]", 1)
+            errors.append(InvalidRequest(error.message, where=where, remedy=error.remedy))
+    if not good:
+        raise next(error for error in errors if error is not None)
+    return good, errors
+
+
+def beside_errors(answers: Sequence[Any], errors: Sequence[InvalidRequest | None]) -> list[Any]:
+    """Return the answers of the good instances in their places, beside the errors of the bad ones."""
+    following = iter(answers)
+    return [
+        next(following) if error is None else InstanceError(error={"code": error.code, "message": str(error)})
+        for error in errors
+    ]
+
+
+def records(asked: Any) -> int:
+    """Return how many records are asked about: instances, or rows of arrays."""
+    return len(next(iter(asked.values()), ())) if isinstance(asked, dict) else len(asked)

@@ -11,7 +11,6 @@ for the first two, which the model treats alike, and U+FFFD for the third.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,30 +21,17 @@ import orjson
 from frontdesk.bundle import InputKind, Output
 from frontdesk.errors import InvalidRequest, UnsupportedMediaType
 from frontdesk.requests import MAX_INSTANCES
-
-_INTEGERS = {
-    f"{sign}INT{bits}": f"<{kind}{bits // 8}" for sign, kind in (("", "i"), ("U", "u")) for bits in (8, 16, 32, 64)
-}
-_FLOATS = {"FP16": "<f2", "FP32": "<f4", "FP64": "<f8"}
-_FIXED_WIDTH = {**_INTEGERS, **_FLOATS, "BOOL": "?"}
-DATATYPES = ("BYTES", *_FIXED_WIDTH)
-_NUMBERS = frozenset((*_INTEGERS, *_FLOATS))
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """A tensor of a V2 request or answer.
-
-    Attributes:
-        data: values, possibly nested; None where `raw` holds them.
-        raw: the binary form: little-endian values, or for BYTES a four-byte length before each.
-    """
-
-    name: str
-    datatype: str
-    shape: Sequence[int]
-    data: list[Any] | None = None
-    raw: bytes | None = None
+from frontdesk.serving.tensors import (
+    DATATYPES,
+    FIXED_WIDTH,
+    NUMBERS,
+    Tensor,
+    json_value,
+    raw_bytes,
+    split_bytes,
+    text_of,
+    values_of,
+)
 
 
 @dataclass(frozen=True)
@@ -212,7 +198,7 @@ def instances_of(tensors: Sequence[Tensor], fields: Mapping[str, InputKind]) -> 
 
 
 def _require_datatype(tensor: Tensor, kind: InputKind, where: str) -> None:
-    allowed: Container[str] = {"category": DATATYPES, "number": _NUMBERS}.get(kind, ("BYTES",))
+    allowed: Container[str] = {"category": DATATYPES, "number": NUMBERS}.get(kind, ("BYTES",))
     if tensor.datatype not in allowed:
         raise InvalidRequest(f"must be {_input_datatype(kind)}, not {tensor.datatype[:20]}", where=f"{where}.datatype")
 
@@ -242,51 +228,17 @@ def _values(tensor: Tensor, rows: int, where: str) -> Iterator[Any]:
         for place, value in enumerate(tensor.data or ()):
             # [N, 1] may come as [[a], [b]]
             inner = value[0] if isinstance(value, list) and len(tensor.shape) == 2 and len(value) == 1 else value
-            yield _json_value(inner, tensor.datatype, f"{where}[{place}]")
+            yield json_value(inner, tensor.datatype, f"{where}[{place}]")
     elif tensor.datatype == "BYTES":
-        for place, value in enumerate(_split_bytes(tensor.raw, where)):
-            yield _text(value, f"{where}[{place}]")
+        for place, value in enumerate(split_bytes(tensor.raw, where)):
+            yield text_of(value, f"{where}[{place}]")
     else:
-        kind = np.dtype(_FIXED_WIDTH[tensor.datatype])
+        kind = np.dtype(FIXED_WIDTH[tensor.datatype])
         if len(tensor.raw) != rows * kind.itemsize:
             raise InvalidRequest(
                 f"the shape says {rows * kind.itemsize} bytes, the data holds {len(tensor.raw)}", where=where
             )
         yield from np.frombuffer(tensor.raw, kind).tolist()
-
-
-def _json_value(value: Any, datatype: str, where: str) -> Any:
-    if value is None:
-        return None
-    if datatype == "BYTES":
-        if isinstance(value, bytes):  # gRPC
-            return _text(value, where)
-        good = isinstance(value, str)
-    elif datatype == "BOOL":
-        good = isinstance(value, bool)
-    elif datatype in _INTEGERS:
-        good = isinstance(value, int) and not isinstance(value, bool)
-    else:
-        good = isinstance(value, int | float) and not isinstance(value, bool)
-    if not good:
-        raise InvalidRequest(f"is not of the datatype {datatype}", where=where)
-    return value
-
-
-def _split_bytes(raw: bytes, where: str) -> Iterator[bytes]:
-    offset = 0
-    while offset < len(raw):
-        if offset + 4 > len(raw) or offset + 4 + (size := struct.unpack_from("<I", raw, offset)[0]) > len(raw):
-            raise InvalidRequest("the binary data ends within a value", where=where)
-        offset += 4 + size
-        yield raw[offset - size : offset]
-
-
-def _text(value: bytes, where: str) -> str:
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        raise InvalidRequest("is not UTF-8", where=where) from None
 
 
 def input_types(fields: Mapping[str, InputKind]) -> list[dict[str, Any]]:
@@ -328,17 +280,39 @@ def v2_body(request: V2Request, tensors: Sequence[Tensor], **fields: Any) -> tup
             )
         output: dict[str, Any] = {"name": name, "datatype": tensor.datatype, "shape": tensor.shape}
         if as_binary:
-            binary.append(_raw(tensor))
+            binary.append(raw_bytes(tensor))
             output["parameters"] = {"binary_data_size": len(binary[-1])}
         else:
-            output["data"] = tensor.data
+            output["data"] = values_of(tensor)
         outputs.append(output)
     head = orjson.dumps({**fields, "outputs": outputs})
     return (b"".join([head, *binary]), len(head)) if binary else (head, None)
 
 
-def _raw(tensor: Tensor) -> bytes:
-    if tensor.datatype == "BYTES":
-        encoded = [value.encode() for value in tensor.data or ()]
-        return b"".join(part for value in encoded for part in (struct.pack("<I", len(value)), value))
-    return np.array(tensor.data, _FIXED_WIDTH[tensor.datatype]).tobytes()
+def v2_request(tensors: Sequence[Tensor], identity: str) -> tuple[bytes, int]:
+    """Return a V2 request of binary tensors that asks for binary outputs, and the length of its JSON part."""
+    inputs = [
+        {
+            "name": one.name,
+            "datatype": one.datatype,
+            "shape": one.shape,
+            "parameters": {"binary_data_size": len(one.raw or b"")},
+        }
+        for one in tensors
+    ]
+    head = orjson.dumps({"id": identity, "inputs": inputs, "parameters": {"binary_data_output": True}})
+    return b"".join([head, *(one.raw or b"" for one in tensors)]), len(head)
+
+
+def parse_v2_answer(body: bytes, json_bytes: int | None) -> tuple[str, list[Tensor]]:
+    """Return the model version and the outputs of a V2 answer. Raises `InvalidRequest` for one that is none."""
+    payload = parse_json(body if json_bytes is None else body[:json_bytes])
+    tail = b"" if json_bytes is None else body[json_bytes:]
+    if not isinstance(payload, dict) or not isinstance(payload.get("outputs"), list):
+        raise InvalidRequest("is no answer of the V2 protocol", where="outputs")
+    outputs, used = [], 0
+    for place, item in enumerate(payload["outputs"]):
+        tensor, size = _input(item, f"outputs[{place}]", tail, used)
+        outputs.append(tensor)
+        used += size
+    return str(payload.get("model_version")), outputs

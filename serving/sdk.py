@@ -25,7 +25,11 @@ with _empty_command_line():
     from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady, ServerNotReady
     from kserve.model import InferenceVerb
     from kserve.protocol.dataplane import DataPlane
-    from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
+    from kserve.protocol.grpc.grpc_predict_v2_pb2 import ModelInferRequest
+    from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import (
+        GRPCInferenceServiceStub,
+        add_GRPCInferenceServiceServicer_to_server,
+    )
     from kserve.protocol.grpc.server import GRPCServer
     from kserve.protocol.grpc.servicer import InferenceServicer
     from kserve.protocol.model_repository_extension import ModelRepositoryExtension
@@ -33,6 +37,7 @@ with _empty_command_line():
 
 __all__ = [
     "DataPlane",
+    "GRPCInferenceServiceStub",
     "GRPCServer",
     "InferInput",
     "InferOutput",
@@ -42,6 +47,7 @@ __all__ = [
     "InferenceVerb",
     "InvalidInput",
     "Model",
+    "ModelInferRequest",
     "ModelNotFound",
     "ModelNotReady",
     "ModelRepositoryExtension",

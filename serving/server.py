@@ -15,21 +15,31 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import logging
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+import uvloop
 
 from frontdesk.bundle import Bundle, manifest_at
 from frontdesk.errors import BundleError, FrontdeskError, UsageError
 from frontdesk.logs import JsonFormatter, StandardError, configure, event
+from frontdesk.serving.asking import asker_for
 from frontdesk.serving.data_plane import BundleDataPlane, ShutRepository
 from frontdesk.serving.grpc_server import BundleGRPCServer
+from frontdesk.serving.listener import listen
 from frontdesk.serving.model import BundleModel, Limits
-from frontdesk.serving.rest import RestServer, listen
+from frontdesk.serving.predictor import PredictorModel
+from frontdesk.serving.rest import RestServer
 from frontdesk.serving.sdk import ModelServer
+from frontdesk.serving.transformer import TransformerModel
+from frontdesk.serving.watching import LOOK_SECONDS, Deployed, Watcher
 from frontdesk.settings import settings
+from frontdesk.storage import Store
 
 GRACE_SECONDS = 30
+ROLES = ("whole", "predictor")
 _log = logging.getLogger(__name__)
 
 
@@ -42,6 +52,12 @@ def serve(
     engine: str = "auto",
     taxonomy: str | None = None,
     taxonomy_version: str | None = None,
+    store: str | None = None,
+    role: str = "whole",
+    predictor_host: str | None = None,
+    predictor_protocol: str = "v2",
+    look_seconds: float = LOOK_SECONDS,
+    policy: str | None = None,
     limits: Limits = Limits(),  # noqa: B008 - frozen
 ) -> None:
     """Serve bundles until SIGTERM or SIGINT; requests in flight are finished first.
@@ -49,30 +65,68 @@ def serve(
     The first bundle of a recipe is served under the recipe's name, a further one as ``<recipe>-<model_id[:8]>``.
 
     Args:
-        bundles: folders or ``s3://`` addresses.
+        bundles: folders or ``s3://`` addresses; with ``store``, recipes.
         host: device to listen on; ``0.0.0.0`` in a container.
         port: of HTTP; 0 takes a free one, which the log tells.
         grpc_port: of gRPC; None means no gRPC.
         engine: see `frontdesk.engines.open_engine`.
         taxonomy, taxonomy_version: whose labels the bundles answer in; see `frontdesk.bundle.Bundle.load`.
+        store: serve what is deployed there, and every later deployment from soon after it.
+        role: ``predictor`` answers encoded tensors with what the model says; see `frontdesk.serving.predictor`.
+        predictor_host: ``host:port`` of such a predictor; this server is its transformer then.
+        predictor_protocol: ``v2`` or ``grpc-v2``.
+        look_seconds: between two looks at the store.
+        policy: file that overrides the bundles' decisions, see `frontdesk.policy_file`; without it, the setting.
         limits: see `Limits`.
 
     Raises:
-        UsageError: no bundle, one bundle twice, or a port that is taken.
+        UsageError: no bundle, one bundle twice, options that exclude each other, or a port that is taken.
         BundleError, StorageError: a bundle cannot be served.
         BadTaxonomy: the label file does not fit a bundle that answers with labels.
     """
     configure_logs(settings().log_level)
-    load = functools.partial(Bundle.load, engine=engine, taxonomy=taxonomy, taxonomy_version=taxonomy_version)
-    models = [
-        BundleModel(name, functools.partial(load, location), limits) for name, location in served_names(bundles).items()
-    ]
-    run(models, host=host, port=port, grpc_port=grpc_port, limits=limits)
+    if role not in ROLES:
+        raise UsageError(f"there is no role {role!r}", where="--role", remedy=f"Roles: {', '.join(ROLES)}")
+    if role == "predictor" and predictor_host is not None:
+        raise UsageError("a predictor has no predictor behind it", where="--predictor-host")
+    load = functools.partial(
+        Bundle.load,
+        engine=engine,
+        taxonomy=taxonomy,
+        taxonomy_version=taxonomy_version,
+        policy=policy or settings().policy,
+    )
+
+    def model(name: str, open_bundle: Callable[[], Bundle]) -> BundleModel:
+        if role == "predictor":
+            return PredictorModel(name, open_bundle, limits)
+        if predictor_host is not None:
+            return TransformerModel(name, open_bundle, limits, asker_for(predictor_host, predictor_protocol))
+        return BundleModel(name, open_bundle, limits)
+
+    if store is None:
+        watchers: list[Watcher] = []
+        models = [model(name, functools.partial(load, place)) for name, place in served_names(bundles).items()]
+    else:
+        deployed = {recipe: Deployed(Store(store), recipe, load) for recipe in bundles}
+        for one in deployed.values():
+            one.pointer()  # a wrong store or recipe is told before anything is served
+        models = [model(recipe, one.open) for recipe, one in deployed.items()]
+        watchers = [Watcher(one, deployed[one.name], look_seconds) for one in models]
+    run(models, host=host, port=port, grpc_port=grpc_port, limits=limits, watchers=watchers)
 
 
-def run(models: Sequence[BundleModel], *, host: str, port: int, grpc_port: int | None, limits: Limits) -> None:
+def run(
+    models: Sequence[BundleModel],
+    *,
+    host: str,
+    port: int,
+    grpc_port: int | None,
+    limits: Limits,
+    watchers: Sequence[Watcher] = (),
+) -> None:
     """Load models and serve them until a signal; see `serve`."""
-    Server(limits, host=host, port=port, grpc_port=grpc_port).start(list(models))
+    Server(limits, host=host, port=port, grpc_port=grpc_port).start(list(models), watchers)
 
 
 def served_names(bundles: Sequence[str]) -> dict[str, str]:
@@ -126,29 +180,31 @@ class Server(ModelServer):  # type: ignore[misc]
             else None
         )
 
-    def start(self, models: list[BundleModel]) -> None:
+    def start(self, models: list[BundleModel], watchers: Sequence[Watcher] = ()) -> None:
         """Serve until a signal. Raises what a model's loading raised, after the server has stopped."""
         for model in models:
             self.register_model(model)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)  # uvicorn takes the signal, drains, and raises it again for us
-        asyncio.run(self._serve_models(models))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._serve_models(models, watchers))
         if self._failure is not None:
             raise self._failure
 
-    async def _serve_models(self, models: list[BundleModel]) -> None:
+    async def _serve_models(self, models: list[BundleModel], watchers: Sequence[Watcher]) -> None:
         if self._grpc:
             await self._grpc.start()
-        loading = asyncio.create_task(self._load(models))
+        loading = asyncio.create_task(self._load(models, watchers))
         await self._rest.start()
         loading.cancel()
         if self._grpc:
             await self._grpc.stop()
         for model in models:
+            await model.close()
             model.stop()
         event(_log, "stopped")
 
-    async def _load(self, models: list[BundleModel]) -> None:
+    async def _load(self, models: list[BundleModel], watchers: Sequence[Watcher]) -> None:
         host, port = self._listener.getsockname()[:2]
         event(_log, "listening", host=host, port=port, models=[model.name for model in models])
         for model in models:
@@ -163,3 +219,7 @@ class Server(ModelServer):  # type: ignore[misc]
             if self._failure:
                 self._rest.stop()
                 return
+        # What is loaded stays: a full collection would walk hundreds of thousands of objects within a request.
+        gc.collect()
+        gc.freeze()
+        await asyncio.gather(*(watcher.run() for watcher in watchers))

@@ -1,6 +1,6 @@
 """The artifact: one folder that alone rebuilds a model, its preprocessing, its labels, its policy and its proof."""
 
-from frontdesk.bundle.base import Bundle, InputKind, InstanceError, Output
+from frontdesk.bundle.base import Arrays, Bundle, Encoded, InputKind, InstanceError, Output
 from frontdesk.bundle.folder import (
     BUNDLE_FORMAT,
     local_copy,
@@ -13,7 +13,9 @@ from frontdesk.bundle.folder import (
 
 __all__ = [
     "BUNDLE_FORMAT",
+    "Arrays",
     "Bundle",
+    "Encoded",
     "InputKind",
     "InstanceError",
     "Output",

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
+import numpy as np
 from pydantic import BaseModel
 
 from frontdesk.bundle.folder import METRICS, local_copy, parsed, verify_bundle
 from frontdesk.bundle.kinds import KINDS
 from frontdesk.errors import BundleError
+from frontdesk.policy_file import PolicyFile, load_policy
 
 InputKind = Literal["text", "category", "number", "moment", "json"]
 """``moment`` is ISO 8601 text, ``json`` any JSON value."""
@@ -42,8 +44,28 @@ class Output:
     value: Callable[[Any], Any]
 
 
+@dataclass(frozen=True)
+class Encoded:
+    """A request on its way through a bundle.
+
+    Attributes:
+        asked: what the model is asked, for `Bundle.run`.
+        kept: what the answers need beside what the model says.
+    """
+
+    asked: Any
+    kept: Any
+
+
+Arrays = Mapping[str, np.ndarray]
+
+
 class Bundle(ABC):
     """A verified and opened bundle. Safe to share between threads.
+
+    An answer is made in three steps: `encode` checks and prepares a request, `run` asks the model, `decide` turns what
+    the model says into answers. One process does all three (`predict`), or a transformer does the first and the last
+    and a predictor the second; `pack` and `unpack` carry what is asked between them.
 
     Attributes:
         model_id, recipe: of the manifest.
@@ -69,7 +91,12 @@ class Bundle(ABC):
 
     @staticmethod
     def load(
-        location: str | Path, *, engine: str = "auto", taxonomy: str | None = None, taxonomy_version: str | None = None
+        location: str | Path,
+        *,
+        engine: str = "auto",
+        taxonomy: str | None = None,
+        taxonomy_version: str | None = None,
+        policy: str | None = None,
     ) -> Bundle:
         """Verify and open a bundle.
 
@@ -79,11 +106,12 @@ class Bundle(ABC):
             taxonomy: a label file, whose labels the bundle then answers in; without it, its own.
             taxonomy_version: a day, in whose labels it answers; without it the newest of ``taxonomy``, or with neither
                 those that it was trained with. Bundles that answer with anything but labels heed neither.
+            policy: a policy file, see `frontdesk.policy_file`; without it, the bundle's own policy decides.
 
         Raises:
             BundleError: a file is missing, altered, unlisted or unreadable, or the golden rows differ.
             UnreadableFile, StorageError: the ``s3://`` address does not answer.
-            BadTaxonomy, UsageError: the label file does not fit the bundle, or there is none.
+            BadTaxonomy, UsageError: the label or policy file does not fit the bundle, or there is none.
         """
         folder = local_copy(location)
         manifest = verify_bundle(folder)
@@ -94,21 +122,54 @@ class Bundle(ABC):
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, OSError) as error:
             words = f"the bundle is complete but cannot be understood ({type(error).__name__})"
             raise BundleError(words, where=str(location), remedy="Use the release that made it") from error
-        if taxonomy is None and taxonomy_version is None:
-            return bundle
-        return bundle.in_labels_of(taxonomy, taxonomy_version)
+        if taxonomy is not None or taxonomy_version is not None:
+            bundle = bundle.in_labels_of(taxonomy, taxonomy_version)
+        return bundle if policy is None else bundle.under(load_policy(policy))
 
     def in_labels_of(self, taxonomy: str | None, version: str | None) -> Bundle:
         """Return this bundle answering in a version of a label file; see `load`. Here: as it is."""
         return self
 
+    def under(self, policy: PolicyFile) -> Bundle:
+        """Return this bundle with its decisions made by a policy file; see `load`. Here: as it is."""
+        return self
+
     def validate(self, instances: Any) -> Any:
         """Check request instances as `predict` does. Raises `InvalidRequest`."""
-        return self.predict(instances)
+        return self.encode(instances)
+
+    def predict(self, instances: Any) -> Sequence[Any]:
+        """Answer request instances. Raises `InvalidRequest` that names the instance and the field."""
+        encoded = self.encode(instances)
+        return self.decide(encoded, self.run(encoded.asked))
 
     @abstractmethod
-    def predict(self, instances: Any) -> Sequence[BaseModel]:
-        """Answer request instances. Raises `InvalidRequest` that names the instance and the field."""
+    def encode(self, instances: Any) -> Encoded:
+        """Check request instances and prepare them. Raises `InvalidRequest` that names the instance and the field."""
+
+    @abstractmethod
+    def run(self, asked: Any) -> Arrays:
+        """Ask the model."""
+
+    @abstractmethod
+    def decide(self, encoded: Encoded, outputs: Arrays | None) -> Sequence[Any]:
+        """Turn what the model says into answers.
+
+        Args:
+            encoded: the request.
+            outputs: of `run`; None where the model could not be asked.
+
+        Raises:
+            PredictorUnavailable: there is no answer without the model.
+        """
+
+    @abstractmethod
+    def pack(self, asked: Any) -> dict[str, np.ndarray]:
+        """Return what is asked as arrays, one row per record; texts are objects."""
+
+    @abstractmethod
+    def unpack(self, arrays: Arrays) -> Any:
+        """Return what `pack` packed. Raises `InvalidRequest` that names the array."""
 
     @abstractmethod
     def example(self) -> dict[str, Any]:

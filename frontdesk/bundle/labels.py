@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,17 @@ import orjson
 import pyarrow as pa
 from pydantic import TypeAdapter
 
-from frontdesk.bundle.base import Bundle, InputKind, InstanceError, Output
+from frontdesk.bundle.base import Arrays, Bundle, Encoded, InputKind, InstanceError, Output
 from frontdesk.bundle.folder import POLICY, TAXONOMY, parsed
 from frontdesk.decisions import Policy, decide
-from frontdesk.errors import BundleError, UsageError
+from frontdesk.errors import BundleError, InvalidRequest, PredictorUnavailable, UsageError
 from frontdesk.golden import Model
+from frontdesk.policy_file import PolicyFile, ServedPolicy, served_policy
+from frontdesk.preprocessing.encoding import level
 from frontdesk.preprocessing.spec import CREATED_AT, Spec
 from frontdesk.records import LabelPrediction, Prediction
 from frontdesk.requests import validate
+from frontdesk.scope import UnknownWords, doubt
 from frontdesk.taxonomy import (
     History,
     Lineage,
@@ -38,6 +41,14 @@ _REMEDY = "Copy the bundle again from where it was made"
 _answers = TypeAdapter(list[Prediction])
 
 
+@dataclass(frozen=True)
+class Columns:
+    """Records as the model takes them: one list of values per field."""
+
+    values: Mapping[str, Sequence[Any]]
+    rows: int
+
+
 class LabelBundle(Bundle):
     """A loaded model of labels.
 
@@ -46,6 +57,7 @@ class LabelBundle(Bundle):
         model: gives probabilities of the labels that it was trained with: an engine, or the classical model.
         lineage: how those stand in time.
         history: the label file that answers are by; None where there is none.
+        served: the policy file that decides; None where the bundle's own policy does.
     """
 
     def __init__(self, folder: Path, manifest: dict[str, Any], spec: Spec, model: Model) -> None:
@@ -58,21 +70,31 @@ class LabelBundle(Bundle):
         self.history: History | None = self.lineage.history
         self.label_version = None if self.history is None else self.lineage.trained
         self._view: TaxonomyView | None = None
+        self.served: ServedPolicy | None = None
+        self._unknown: UnknownWords | None = None
         self.policy = Policy.from_json(parsed(folder, POLICY))
         if self.taxonomy != Taxonomy.of(self.spec):
             raise BundleError("the labels are not those of spec.json", where=TAXONOMY, remedy=_REMEDY)
         if self.policy.heads.keys() != self.taxonomy.heads.keys():
             raise BundleError("the heads are not those of taxonomy.json", where=POLICY, remedy=_REMEDY)
         self._trained_spec, self._trained_taxonomy = self.spec, self.taxonomy
+        self._trained_heads = {head: len(labels) for head, labels in spec.labels.items()}
         self.inputs = {name: _kind(name, spec) for name in spec.fields}
         self.outputs = {name: output for head in spec.labels for name, output in _outputs(head).items()}
 
     @staticmethod
     def load(
-        location: str | Path, *, engine: str = "auto", taxonomy: str | None = None, taxonomy_version: str | None = None
+        location: str | Path,
+        *,
+        engine: str = "auto",
+        taxonomy: str | None = None,
+        taxonomy_version: str | None = None,
+        policy: str | None = None,
     ) -> LabelBundle:
         """Open a bundle that answers with labels; see `Bundle.load`. Raises `BundleError` for one of another form."""
-        bundle = Bundle.load(location, engine=engine, taxonomy=taxonomy, taxonomy_version=taxonomy_version)
+        bundle = Bundle.load(
+            location, engine=engine, taxonomy=taxonomy, taxonomy_version=taxonomy_version, policy=policy
+        )
         if not isinstance(bundle, LabelBundle):
             words = f"a bundle of {bundle.manifest['model_kind']} does not answer with labels"
             raise BundleError(words, where=str(location), remedy="Name a bundle of another recipe")
@@ -106,6 +128,20 @@ class LabelBundle(Bundle):
         )
         return made
 
+    def under(self, policy: PolicyFile) -> LabelBundle:
+        """Return this bundle with its decisions made by a policy file; as it is where the file has nothing for it.
+
+        Raises:
+            UsageError: the file names a head or a label that there is not.
+        """
+        served = served_policy(policy, self.recipe, self.policy, self.taxonomy)
+        if served is None:
+            return self
+        made = copy.copy(self)
+        made.served, made.policy = served, served.policy
+        made._unknown = None if served.scope is None else UnknownWords(self.spec)
+        return made
+
     def relabel(self) -> RowMapper | None:
         """Return what brings the labels of rows of every age to the version of the answers; None: they stay."""
         return None if self.history is None else RowMapper(self.history, self.label_version)
@@ -128,41 +164,124 @@ class LabelBundle(Bundle):
 
     def project(self, columns: Mapping[str, Sequence[Any]], rows: int) -> dict[str, Projected]:
         """Return `probabilities` with the share of each row that lay on labels without a successor."""
-        trained = self.model.probabilities(columns, rows)
+        return self._projected(self.model.probabilities(columns, rows), columns, rows)
+
+    def _projected(
+        self, trained: Mapping[str, np.ndarray], columns: Mapping[str, Sequence[Any]], rows: int
+    ) -> dict[str, Projected]:
         if self._view is None:
             return {head: Projected(values, np.zeros(rows, np.float32)) for head, values in trained.items()}
-        return self._view.apply(trained, columns)
+        return self._view.apply(dict(trained), columns)
 
-    def predict(self, instances: Any) -> list[Prediction]:
-        """Answer request instances. Raises `InvalidRequest` that names the instance and the field."""
-        return self.predict_columns(self.validate(instances), len(instances))
+    def prepare(self, columns: Mapping[str, Sequence[Any]], rows: int) -> Mapping[str, Sequence[Any]]:
+        """Return raw columns as the model takes them: as they are."""
+        return columns
+
+    def encode(self, instances: Any) -> Encoded:
+        """Check request instances and turn them into columns. Raises `InvalidRequest`."""
+        return self._encoded(self.validate(instances), len(instances))
+
+    def _encoded(self, columns: Mapping[str, Sequence[Any]], rows: int) -> Encoded:
+        return Encoded(Columns(self.prepare(columns, rows) if rows else {}, rows), None)
+
+    def run(self, asked: Columns) -> Arrays:
+        """Return calibrated probabilities of the labels that the model was trained with."""
+        return self.model.probabilities(asked.values, asked.rows) if asked.rows else {}
 
     def predict_columns(self, columns: Mapping[str, Sequence[Any]], rows: int) -> list[Prediction]:
         """Answer ``rows`` records given as raw columns; an absent column is missing in every row."""
+        encoded = self._encoded(columns, rows)
+        return self.decide(encoded, self.run(encoded.asked))
+
+    def decide(self, encoded: Encoded, outputs: Arrays | None) -> list[Prediction]:
+        """Turn probabilities into decisions; see `Bundle.decide`."""
+        columns, rows = encoded.asked.values, encoded.asked.rows
         if rows == 0:
             return []
-        projected = None if self._view is None else self.project(columns, rows)
-        if projected is None:  # the usual way costs nothing more
-            probabilities = self.model.probabilities(columns, rows)
-        else:
+        if outputs is None:
+            raise PredictorUnavailable("the predictor does not answer", remedy="Ask again in a few seconds")
+        if any(outputs[head].shape != (rows, count) for head, count in self._trained_heads.items()):
+            raise PredictorUnavailable("the predictor serves another model", remedy="Serve one bundle in both")
+        probabilities, lost = outputs, None
+        if self._view is not None:  # the usual way costs nothing more
+            projected = self._projected(outputs, columns, rows)
             probabilities = {head: made.probabilities for head, made in projected.items()}
+            lost = {head: made.lost for head, made in projected.items()}
         texts = [columns[name] for name in self.spec.text if name in columns]
         has_text = [not self.spec.text or any(clean(text[row]) for text in texts) for row in range(rows)]
         answers = {
             head: decide(probabilities[head], has_text, tree, self.policy.heads[head])
             for head, tree in self.taxonomy.heads.items()
         }
-        if projected is not None:
+        if lost is not None:
             answers = {
-                head: hold_back(answer, projected[head].lost, auto=self.policy.heads[head].auto)
+                head: hold_back(answer, lost[head], auto=self.policy.heads[head].auto)
                 for head, answer in answers.items()
             }
-        return [
+        found = [
             Prediction.model_construct(
                 model_id=self.model_id, labels={head: answer[row] for head, answer in answers.items()}
             )
             for row in range(rows)
         ]
+        if self.served is not None:
+            self._apply(self.served, found, probabilities, columns)
+        return found
+
+    def _apply(
+        self,
+        served: ServedPolicy,
+        answers: Sequence[Prediction],
+        probabilities: Mapping[str, np.ndarray],
+        columns: Mapping[str, Sequence[Any]],
+    ) -> None:
+        """Add what a policy file alone decides: what is out of scope, and what may be answered at once."""
+        shares: list[float] | None = None
+        if served.scope is not None and self._unknown is not None:
+            unknown = self._unknown.shares(columns, len(answers))
+            shares = served.scope.share(doubt(probabilities), unknown).tolist()
+        for row, answer in enumerate(answers):
+            answer.policy = served.version
+            if shares is not None and served.scope is not None:
+                answer.scope = shares[row]
+                if shares[row] < served.scope.least:
+                    for said in answer.labels.values():
+                        said.decision, said.level, said.reason = "abstain", "none", "out_of_scope"
+            answer.automatic_reply = served.automatic_reply(answer.labels)
+
+    def pack(self, asked: Columns) -> dict[str, np.ndarray]:
+        """Return columns as arrays: prepared texts, categories as `level` writes them ("" missing), numbers (NaN)."""
+        packed: dict[str, np.ndarray] = {}
+        for name, kind in self.inputs.items():
+            values = asked.values.get(name, [None] * asked.rows)
+            if kind in ("text", "category"):
+                packed[name] = np.empty(asked.rows, object)
+                packed[name][:] = [
+                    (self.packed_text(value) if kind == "text" else level(value)) or "" for value in values
+                ]
+            else:
+                packed[name] = np.array([np.nan if value is None else value for value in values], np.float64)
+        return packed
+
+    def packed_text(self, value: str | None) -> str:
+        """Return a prepared text as it leaves a transformer: cleaned, which cleaning again does not change."""
+        return clean(value)
+
+    def unpack(self, arrays: Arrays) -> Columns:
+        """Return what `pack` packed. Raises `InvalidRequest` that names the array."""
+        rows = {len(array) for array in arrays.values() if array.ndim == 1}
+        for name, array in arrays.items():
+            if name not in self.inputs:
+                raise InvalidRequest(
+                    "there is no such field", where=name[:80], remedy=f"Fields: {', '.join(self.inputs)}"
+                )
+            if array.ndim != 1 or len(rows) != 1:
+                raise InvalidRequest("must have one value per record", where=name)
+            if (array.dtype == object) != (self.inputs[name] in ("text", "category")):
+                raise InvalidRequest("is of another datatype", where=name)
+        if not arrays:
+            raise InvalidRequest("there is no field", where="inputs")
+        return Columns({name: array.tolist() for name, array in arrays.items()}, rows.pop())
 
     def dump(self, answers: Sequence[Any]) -> bytes:
         """Return answers as a JSON array."""

@@ -14,7 +14,6 @@ from frontdesk.email.engines import open_email_engine
 from frontdesk.email.files import CONFIG
 from frontdesk.email.preparation import MailPreparation
 from frontdesk.preprocessing.spec import Spec
-from frontdesk.records import Prediction
 
 KINDS = {"subword": "email-subword", "hub": "email-hub"}
 """Kind of the bundle by encoder."""
@@ -38,9 +37,13 @@ class EmailBundle(LabelBundle):
         """Clean and mask the rows of a raw table."""
         return self.preparation(rows)
 
-    def predict_columns(self, columns: Mapping[str, Sequence[Any]], rows: int) -> list[Prediction]:
-        """Answer ``rows`` raw mails given as columns."""
-        return super().predict_columns(self.preparation.columns(columns, rows), rows)
+    def prepare(self, columns: Mapping[str, Sequence[Any]], rows: int) -> Mapping[str, Sequence[Any]]:
+        """Clean and mask raw mails given as columns."""
+        return self.preparation.columns(columns, rows)
+
+    def packed_text(self, value: str | None) -> str:
+        """Return the author's words as they are: the tokeniser reads case and punctuation."""
+        return value or ""
 
 
 def open_email(folder: Path, manifest: dict[str, Any], engine: str) -> EmailBundle:

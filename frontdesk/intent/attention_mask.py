@@ -31,7 +31,7 @@ def visible(positions: Any, is_intent: Any, *, window: int = WINDOW, memory: int
         bool [N, L queries, L keys].
     """
     behind = positions[:, None] - positions[None, :]  # [L, L]
-    opened = is_intent.cumsum(-1)  # [N, L]: intents up to a position
+    opened = (1 * is_intent).cumsum(-1)  # [N, L]: intents up to a position; as numbers, for every exporter's sake
     newer = opened[:, :, None] - opened[:, None, :]  # [N, L, L]: intents after the key, up to the query
     kept = is_intent[:, None, :] & (newer < memory)
     first = (positions == 0)[None, None, :]

@@ -44,6 +44,24 @@ def window_of(session: Session, *, intents_only: bool = False) -> np.ndarray:
     return result
 
 
+def recent_tokens(session: Session, *, intents_only: bool = False) -> list[int]:
+    """Return the last tokens of a live session, newest first, at most `ORDER`."""
+    tokens = session.tokens[session.is_intent] if intents_only else session.tokens
+    recent: list[int] = tokens[: -ORDER - 1 : -1].tolist()
+    return recent
+
+
+def asked_keys(recent: list[int], backoff: str) -> list[int]:
+    """Return what `backoff_keys` says of one context, without `NO_KEY`.
+
+    Args:
+        recent: tokens, newest first.
+    """
+    if backoff == "oldest":
+        return _suffix_keys(recent)[::-1]
+    return [_suffix_keys(recent[dropped:])[-1] for dropped in range(len(recent))]
+
+
 def suffix_keys(window: np.ndarray) -> np.ndarray:
     """Return the keys of the last 1, 2, ... `ORDER` tokens, uint64 [N, ORDER]; `NO_KEY` beyond the context's start.
 

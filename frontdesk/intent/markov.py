@@ -8,7 +8,8 @@ from shorter ones, then from TopPop. Scores are shares of a key's count, lowered
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -25,6 +26,8 @@ MARKOV, TOPPOP = 0, 1
 """Where a ranked intent comes from."""
 
 Backoff = Literal["oldest", "newest"]
+Level = tuple[list[int], list[int], int]
+"""What followed one key: intents, best first, how often each, and how often any did."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,12 @@ class Found:
     intents: np.ndarray
     counts: np.ndarray
     totals: np.ndarray
+
+    def levels(self, row: int) -> Iterator[Level]:
+        """Yield what followed each key of one request."""
+        for intents, counts, total in zip(self.intents[row], self.counts[row], self.totals[row], strict=True):
+            kept = int((intents >= 0).sum())
+            yield intents[:kept].tolist(), counts[:kept].tolist(), int(total)
 
 
 class NextIntents(Protocol):
@@ -103,6 +112,32 @@ class MarkovTable:
             np.where(inside, self.counts[at], np.int64(0)),
             np.where(known, self.totals[place], 0),
         )
+
+    def level(self, key: int) -> Level:
+        """Return what followed one key."""
+        place = int(self.keys.searchsorted(np.uint64(key)))
+        if place == len(self.keys) or int(self.keys[place]) != key:
+            return [], [], 0
+        entries = slice(int(self.offsets[place]), int(self.offsets[place + 1]))
+        return self.intents[entries].tolist(), self.counts[entries].tolist(), int(self.totals[place])
+
+
+def walk(levels: Iterable[Level]) -> Iterator[tuple[int, float]]:
+    """Yield one request's intents with their scores, best first: what `rank` says before TopPop fills the list.
+
+    A screen takes six of them, so nothing is looked up or computed for those behind.
+
+    Args:
+        levels: what followed the context, the longest key first.
+    """
+    seen: set[int] = set()
+    least = math.inf
+    for level, (intents, counts, total) in enumerate(levels):
+        for intent, count in zip(intents, counts, strict=True):
+            if intent not in seen:
+                seen.add(intent)
+                least = min(least, count / total * STEP_BACK**level)
+                yield intent, least
 
 
 def samples(sessions: SessionSet, *, intents_only: bool = False) -> tuple[np.ndarray, np.ndarray]:

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import orjson
 import pyarrow as pa
-from pydantic import TypeAdapter
 
-from frontdesk.bundle.base import Bundle, Output
+from frontdesk.bundle.base import Arrays, Bundle, Encoded, Output
 from frontdesk.bundle.folder import POLICY, SPEC, TAXONOMY, parsed, save_bundle
 from frontdesk.errors import BundleError, UsageError
 from frontdesk.golden import GOLDEN
@@ -22,8 +21,9 @@ from frontdesk.intent.golden import Scores, golden_difference, golden_requests
 from frontdesk.intent.lists import Validity
 from frontdesk.intent.mapped import map_arrays
 from frontdesk.intent.markov import MarkovTable
+from frontdesk.intent.packing import pack, unpack
 from frontdesk.intent.recipe import NAME
-from frontdesk.intent.recommender import GuardedStore, Recommender
+from frontdesk.intent.recommender import GuardedStore, Recommender, sessions_of
 from frontdesk.intent.requests import IntentAnswer, parse_requests
 from frontdesk.intent.sessions import Session
 from frontdesk.intent.tokens import Tokenizer
@@ -36,7 +36,6 @@ EVGEN = (WEIGHTS, CONFIG, COUNTS)
 MARKOV, MARKOV_INTENTS, TOPPOP = "markov.safetensors", "markov-intents.safetensors", "toppop.safetensors"
 TOLERANCE = 1e-4
 """Largest difference of a probability from the golden one, in float32."""
-_answers = TypeAdapter(list[IntentAnswer])
 
 
 def save_intent_bundle(
@@ -109,9 +108,35 @@ class IntentBundle(Bundle):
             "scores": Output("BYTES", lambda answer: orjson.dumps([one.score for one in answer.intents]).decode()),
         }
 
-    def predict(self, instances: Any) -> list[IntentAnswer]:
-        """Answer request instances; see `frontdesk.intent.requests.SuggestionRequest`. Raises `InvalidRequest`."""
-        return self.recommender.recommend(self.model_id, parse_requests(instances, self.tokenizer))
+    def encode(self, instances: Any) -> Encoded:
+        """Check and tokenise request instances; see `frontdesk.intent.requests`. Raises `InvalidRequest`."""
+        asked = self.recommender.ask(parse_requests(instances, self.tokenizer))
+        return Encoded(sessions_of(asked), asked)
+
+    def run(self, asked: Sequence[Session]) -> Arrays:
+        """Return ``scores``, float32 [N, K]: the network's shares; NaN in a row for which it had no time."""
+        shape = (len(asked), len(self.tokenizer.intents))
+        scores = np.full(shape, np.nan, np.float32)
+        for row, shares in enumerate(self.recommender.network_scores(asked)):
+            if shares is not None:
+                scores[row] = shares
+        return {"scores": scores}
+
+    def decide(self, encoded: Encoded, outputs: Arrays | None) -> list[IntentAnswer]:
+        """Make the lists; where the network could not be asked, the Markov table stands in and says so."""
+        scores = None if outputs is None else outputs["scores"]
+        if scores is None or scores.shape != (len(encoded.asked), len(self.tokenizer.intents)):
+            return self.recommender.answer(self.model_id, encoded.kept, None)
+        shares = [None if np.isnan(row[0]) else row for row in scores]
+        return self.recommender.answer(self.model_id, encoded.kept, shares)
+
+    def pack(self, asked: Sequence[Session]) -> dict[str, np.ndarray]:
+        """Return sessions as arrays; see `frontdesk.intent.packing`."""
+        return pack(asked)
+
+    def unpack(self, arrays: Arrays) -> list[Session]:
+        """Return what `pack` packed. Raises `InvalidRequest` that names the array."""
+        return unpack(arrays, self.tokenizer)
 
     def example(self) -> dict[str, Any]:
         """Return a session of some thirty rows that the model does not remember."""
@@ -120,7 +145,7 @@ class IntentBundle(Bundle):
 
     def dump(self, answers: Sequence[Any]) -> bytes:
         """Return answers as a JSON array."""
-        return _answers.dump_json(list(answers))
+        return orjson.dumps(answers)
 
 
 def open_bundle(folder: Path, manifest: dict[str, Any], engine: str) -> IntentBundle:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice, repeat
 from typing import Protocol
 
 import numpy as np
@@ -14,9 +15,9 @@ import numpy as np
 from frontdesk.intent.columns import EVENT, INTENT
 from frontdesk.intent.configuration import Configuration, LineConfiguration
 from frontdesk.intent.evgen import EvGen
-from frontdesk.intent.keys import window_of
+from frontdesk.intent.keys import ORDER, asked_keys, backoff_keys, recent_tokens, window_of
 from frontdesk.intent.lists import Access, Candidate, Reason, Validity, assemble
-from frontdesk.intent.markov import MARKOV, Backoff, Found, MarkovTable, NextIntents, rank
+from frontdesk.intent.markov import STEP_BACK, Backoff, Found, Level, MarkovTable, walk
 from frontdesk.intent.requests import IntentAnswer, Source, Suggestion, SuggestionRequest
 from frontdesk.intent.sessions import Session, live_session
 from frontdesk.intent.tokens import Tokenizer
@@ -28,6 +29,14 @@ _WAIT_SECONDS = 0.05
 """For the network's memory; a request that would wait longer is answered by the Markov table."""
 _AT_ONCE = 32
 """Sessions that hold the memory together, so that a large batch does not keep it from the screens."""
+
+_Entry = tuple[int, float, Reason]
+"""A ranked intent, its score, and where it comes from."""
+
+
+def sessions_of(asked: Sequence[Asked]) -> list[Session]:
+    """Return the sessions of the requests that are for the network, in their order."""
+    return [one.session for one in asked if one.settings.model == "evgen"]
 
 
 class GuardedStore(Protocol):
@@ -49,20 +58,8 @@ class Guarded(Protocol):
         """Whether the bundle's own table answered."""
 
 
-class _Observed:
-    """A guarded store as a plain one that remembers whether it fell back."""
-
-    def __init__(self, store: GuardedStore) -> None:
-        self._store, self.degraded = store, False
-
-    def look_up(self, keys: np.ndarray) -> Found:
-        answer = self._store.ask(keys)
-        self.degraded |= answer.degraded
-        return answer.found
-
-
 @dataclass(frozen=True)
-class _Asked:
+class Asked:
     """One request and what follows from it."""
 
     request: SuggestionRequest
@@ -112,20 +109,44 @@ class Recommender:
         self.live = evgen.live()
         self._memory = threading.Lock()
 
-    def recommend(self, model_id: str, requests: Sequence[SuggestionRequest]) -> list[IntentAnswer]:
-        """Answer requests; those for one model are computed together."""
-        asked = [self._asked(request) for request in requests]
-        by_model: dict[str, list[int]] = defaultdict(list)
-        for place, one in enumerate(asked):
-            by_model[one.settings.model].append(place)
-        answers: dict[int, IntentAnswer] = {}
-        for model, places in by_model.items():
-            some = [asked[place] for place in places]
-            for place, ranked in zip(places, self._rank(model, some), strict=True):
-                answers[place] = self._answer(model_id, asked[place], ranked)
-        return [answers[place] for place in range(len(asked))]
+    def ask(self, requests: Sequence[SuggestionRequest]) -> list[Asked]:
+        """Tokenise requests and find out which model each is for."""
+        return [self._asked(request) for request in requests]
 
-    def _asked(self, request: SuggestionRequest) -> _Asked:
+    def recommend(self, model_id: str, requests: Sequence[SuggestionRequest]) -> list[IntentAnswer]:
+        """Answer requests; those for the network are computed together."""
+        asked = self.ask(requests)
+        return self.answer(model_id, asked, self.network_scores(sessions_of(asked)))
+
+    def answer(
+        self, model_id: str, asked: Sequence[Asked], scores: Sequence[np.ndarray | None] | None
+    ) -> list[IntentAnswer]:
+        """Return the lists.
+
+        Args:
+            model_id: of the answers.
+            asked: the requests.
+            scores: what the network says of each of `sessions_of`, float32 [K]; None where it had no time. None for all
+                where it could not be asked. A simpler model answers in its place then, and says so.
+        """
+        ranked: dict[int, _Ranked] = {}
+        following = iter(scores or ())
+        markov: list[int] = []
+        stands_in: list[int] = []
+        for place, one in enumerate(asked):
+            model = one.settings.model
+            if model == "toppop":
+                ranked[place] = _Ranked(self._named(one, self._popular(one)), "toppop")
+            elif model == "evgen" and (shares := next(following, None)) is not None:
+                ranked[place] = _Ranked(self._named(one, self._best(one, shares)), "evgen")
+            else:
+                (stands_in if model == "evgen" else markov).append(place)
+        for places, degraded in ((markov, False), (stands_in, True)):
+            for place, found in zip(places, self._markov([asked[each] for each in places], degraded), strict=True):
+                ranked[place] = found
+        return [self._answer(model_id, one, ranked[place]) for place, one in enumerate(asked)]
+
+    def _asked(self, request: SuggestionRequest) -> Asked:
         settings = self.configuration.of(request.line)
         rows = request.events
         if settings.context_events is not None:
@@ -139,93 +160,94 @@ class Recommender:
             line=request.line,
             now=request.now,
         )
-        return _Asked(request, session, settings)
+        return Asked(request, session, settings)
 
-    def _rank(self, model: str, asked: list[_Asked]) -> list[_Ranked]:
-        if model == "toppop":
-            intents, scores = self._popular(asked)
-            return [
-                _Ranked(self._named(one, intents[row], scores[row], None), "toppop") for row, one in enumerate(asked)
-            ]
-        scored = self._network_scores(asked) if model == "evgen" else [None] * len(asked)
-        left = [row for row, scores in enumerate(scored) if scores is None]
-        markov = dict(zip(left, self._markov([asked[row] for row in left], model == "evgen"), strict=True))
-        return [
-            markov[row] if scores is None else _Ranked(self._best(asked[row], scores), "evgen")
-            for row, scores in enumerate(scored)
-        ]
+    def network_scores(self, sessions: Sequence[Session]) -> list[np.ndarray | None]:
+        """Return the network's shares of the next intent, float32 [K], for each session.
 
-    def _network_scores(self, asked: list[_Asked]) -> list[np.ndarray | None]:
-        """Return shares float32 [K] of the next intent for each request; None where the memory is busy for too long."""
-        scores: list[np.ndarray | None] = [None] * len(asked)
-        named = [row for row, one in enumerate(asked) if one.request.session is not None]
+        A session without a name (``""``) is not remembered. None stands where the memory is busy for too long.
+        """
+        scores: list[np.ndarray | None] = [None] * len(sessions)
+        named = [row for row, session in enumerate(sessions) if session.session_id]
         for begin in range(0, len(named), _AT_ONCE):
             if begin:
                 time.sleep(0)  # whoever waits for the memory comes first
             if self._memory.acquire(timeout=_WAIT_SECONDS):
                 rows = named[begin : begin + _AT_ONCE]
                 try:
-                    found = self.evgen.scores([asked[row].session for row in rows], live=self.live)
+                    found = self.evgen.scores([sessions[row] for row in rows], live=self.live)
                 finally:
                     self._memory.release()
                 for row, shares in zip(rows, found, strict=True):
                     scores[row] = shares
-        nameless = [row for row, one in enumerate(asked) if one.request.session is None]
+        nameless = [row for row, session in enumerate(sessions) if not session.session_id]
         for begin in range(0, len(nameless), _AT_ONCE):  # remembered for as long as they are read
             rows = nameless[begin : begin + _AT_ONCE]
-            sessions = [replace(asked[row].session, session_id=str(row)) for row in rows]
-            found = self.evgen.scores(sessions, live=self.evgen.live(len(rows)))
+            apart = [replace(sessions[row], session_id=str(row)) for row in rows]
+            found = self.evgen.scores(apart, live=self.evgen.live(len(rows)))
             for row, shares in zip(rows, found, strict=True):
                 scores[row] = shares
         return scores
 
-    def _best(self, one: _Asked, shares: np.ndarray) -> Iterator[Candidate]:
-        order = np.argsort(-shares, kind="stable")
-        if one.request.rights is None:
-            order = order[:CANDIDATES]
-        return self._named(one, order, shares[order], np.full(len(order), MARKOV))
+    def _best(self, one: Asked, shares: np.ndarray) -> Iterator[_Entry]:
+        order = np.argsort(-shares, kind="stable")[: self._width(one)]
+        return zip(order.tolist(), shares[order].tolist(), repeat("sequence"), strict=False)
 
-    def _markov(self, asked: list[_Asked], degraded: bool) -> list[_Ranked]:
-        """Rank by the Markov tables, one look-up for all requests that read one table in one way."""
-        if not asked:
-            return []
-        intents, scores = self._popular(asked)
-        groups: dict[tuple[str, Backoff], list[int]] = defaultdict(list)
-        for row, one in enumerate(asked):
-            groups[one.settings.markov_context, one.settings.backoff].append(row)
+    def _markov(self, asked: list[Asked], degraded: bool) -> list[_Ranked]:
+        """Rank by the Markov tables; those in the shared store are asked together."""
         ranked: dict[int, _Ranked] = {}
-        for (context, backoff), rows in groups.items():
-            windows = [window_of(asked[row].session, intents_only=context == "intents") for row in rows]
-            store: NextIntents = self.tables[context]
-            if context == "all" and self.store is not None:
-                store = _Observed(self.store)
-            found = rank(store, np.concatenate(windows), (intents[rows], scores[rows]), intents.shape[1], backoff)
-            older = degraded or (isinstance(store, _Observed) and store.degraded)
-            for place, row in enumerate(rows):
-                named = self._named(asked[row], found.intents[place], found.scores[place], found.sources[place])
-                ranked[row] = _Ranked(named, "markov", older)
+        shared: dict[Backoff, list[int]] = defaultdict(list)
+        for row, one in enumerate(asked):
+            context, backoff = one.settings.markov_context, one.settings.backoff
+            if self.store is not None and context == "all":
+                shared[backoff].append(row)
+            else:
+                keys = asked_keys(recent_tokens(one.session, intents_only=context == "intents"), backoff)
+                entries = self._filled(one, map(self.tables[context].level, keys))
+                ranked[row] = _Ranked(self._named(one, entries), "markov", degraded)
+        if self.store is not None:
+            for backoff, rows in shared.items():
+                windows = np.concatenate([window_of(asked[row].session) for row in rows])
+                answer = self.store.ask(backoff_keys(windows, backoff))
+                for place, row in enumerate(rows):
+                    entries = self._filled(asked[row], answer.found.levels(place))
+                    ranked[row] = _Ranked(self._named(asked[row], entries), "markov", degraded or answer.degraded)
         return [ranked[row] for row in range(len(asked))]
 
-    def _popular(self, asked: list[_Asked]) -> tuple[np.ndarray, np.ndarray]:
-        """Return TopPop's intents and scores, [N, W]: the whole catalogue where rights may leave little of it."""
-        operators = np.array([one.session.operator for one in asked])
-        lines = np.array([one.session.line for one in asked])
-        first = np.array([one.first for one in asked])
-        catalogue = len(self.tokenizer.intents)
-        few = any(one.request.rights is not None for one in asked)
-        return self.toppop.rank(operators, lines, first, catalogue if few else min(CANDIDATES, catalogue))
+    def _filled(self, one: Asked, levels: Iterable[Level]) -> Iterator[_Entry]:
+        """Yield what the table says, then what TopPop says, which is asked only where the list is still too short."""
+        seen: set[int] = set()
+        least = 1.0
+        for intent, score in islice(walk(levels), self._width(one)):
+            seen.add(intent)
+            least = score
+            yield intent, score, "sequence"
+        step = STEP_BACK**ORDER
+        rest = (entry for entry in self._popular(one) if entry[0] not in seen)
+        for intent, score, reason in islice(rest, self._width(one) - len(seen)):
+            least = min(least, score * step)
+            yield intent, least, reason
 
-    def _named(
-        self, one: _Asked, intents: np.ndarray, scores: np.ndarray, sources: np.ndarray | None
-    ) -> Iterator[Candidate]:
+    def _popular(self, one: Asked) -> Iterator[_Entry]:
+        """Yield TopPop's list."""
+        session = one.session
+        who = np.array([session.operator]), np.array([session.line]), np.array([one.first])
+        intents, scores = self.toppop.rank(*who, self._width(one))
+        return zip(intents[0].tolist(), scores[0].tolist(), repeat("popular"), strict=False)
+
+    def _width(self, one: Asked) -> int:
+        """Return how many candidates there may be: the whole catalogue where rights may leave little of it."""
+        catalogue = len(self.tokenizer.intents)
+        return catalogue if one.request.rights is not None else min(CANDIDATES, catalogue)
+
+    def _named(self, one: Asked, entries: Iterable[_Entry]) -> Iterator[Candidate]:
         """Yield the candidates that the operator may open; a list takes only as many as it shows."""
         names, rights = self.tokenizer.intents, one.request.rights
-        for place, intent in enumerate(intents.tolist()):
-            if intent >= 0 and (rights is None or names[intent] in rights):
-                reason: Reason = "sequence" if sources is not None and sources[place] == MARKOV else "popular"
-                yield Candidate(names[intent], float(scores[place]), reason)
+        for intent, score, reason in entries:
+            if rights is None or names[intent] in rights:
+                yield Candidate(names[intent], score, reason)
 
-    def _answer(self, model_id: str, one: _Asked, ranked: _Ranked) -> IntentAnswer:
+    def _answer(self, model_id: str, one: Asked, ranked: _Ranked) -> IntentAnswer:
         request = one.request
         operator = request.operator or ""
         shown = assemble(
@@ -237,15 +259,8 @@ class Recommender:
             opened=[str(row.name) for row in request.events if row.kind == INTENT],
             before=request.previous,
         )
-        # Built unchecked: these values are ours.
-        return IntentAnswer.model_construct(
-            model_id=model_id,
-            source=_source(ranked.source, shown),
-            degraded=ranked.degraded,
-            intents=[
-                Suggestion.model_construct(id=each.intent, score=each.score, reason=each.reason) for each in shown
-            ],
-        )
+        suggestions = [Suggestion(each.intent, each.score, each.reason) for each in shown]
+        return IntentAnswer(model_id, _source(ranked.source, shown), ranked.degraded, suggestions)
 
 
 def _source(model: Source, shown: list[Candidate]) -> Source:

@@ -26,6 +26,8 @@ from frontdesk.intent.markov import Found, MarkovTable, NextIntents
 
 KEEP_OLD_SECONDS = 3600
 """A reader that has not asked for so long is told the new name before it reads anything old."""
+PAUSE_SECONDS = 3.0
+"""A store that does not answer costs one request in so long its timeout."""
 _WRITING_SECONDS = 24 * 3600
 _KEYS_AT_ONCE = 2_000
 _ATTEMPTS = 3
@@ -135,10 +137,11 @@ class Answer:
 class GuardedTable:
     """A store with the bundle's own table behind it. Safe to share between threads.
 
-    After a failure the store is left alone for a moment, so that its timeouts do not become everybody's latency.
+    After a failure the store is left alone for a moment, and then asked by one request at a time until it answers, so
+    that its timeouts do not become everybody's latency.
     """
 
-    def __init__(self, store: NextIntents, bundled: MarkovTable, *, pause_seconds: float = 1.0) -> None:
+    def __init__(self, store: NextIntents, bundled: MarkovTable, *, pause_seconds: float = PAUSE_SECONDS) -> None:
         self._store = store
         self._bundled = bundled
         self._pause_seconds = pause_seconds
@@ -148,11 +151,23 @@ class GuardedTable:
 
     def ask(self, keys: np.ndarray) -> Answer:
         """Return what followed the keys, uint64 [N, M]; from the bundle, and marked, where the store fails."""
-        if time.monotonic() >= self._again_at:
+        if self._may_ask():
             try:
-                return Answer(self._store.look_up(keys), degraded=False)
+                found = self._store.look_up(keys)
+                self._again_at = 0.0
+                return Answer(found, degraded=False)
             except StorageError:
                 with self._lock:
                     self.failures += 1
                     self._again_at = time.monotonic() + self._pause_seconds
         return Answer(self._bundled.look_up(keys), degraded=True)
+
+    def _may_ask(self) -> bool:
+        if not self._again_at:
+            return True
+        with self._lock:
+            now = time.monotonic()
+            if now < self._again_at:
+                return False
+            self._again_at = now + self._pause_seconds  # the others go on without it meanwhile
+            return True

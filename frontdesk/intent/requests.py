@@ -7,10 +7,9 @@ row and the field in the words of the other recipes.
 from __future__ import annotations
 
 from collections.abc import Set
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
-
-from pydantic import BaseModel, ConfigDict
 
 from frontdesk.cells import WrongCell, stamp
 from frontdesk.errors import InvalidRequest
@@ -50,7 +49,8 @@ class SuggestionRequest(NamedTuple):
     now: datetime
 
 
-class Suggestion(BaseModel):
+@dataclass(slots=True)
+class Suggestion:
     """A suggested intent.
 
     Attributes:
@@ -63,7 +63,8 @@ class Suggestion(BaseModel):
     reason: Literal["sequence", "popular", "line_default"]
 
 
-class IntentAnswer(BaseModel):
+@dataclass(slots=True)
+class IntentAnswer:
     """The answer to one request.
 
     Attributes:
@@ -72,11 +73,9 @@ class IntentAnswer(BaseModel):
         intents: at most six, best first; empty where the operator may open nothing.
     """
 
-    model_config = ConfigDict(protected_namespaces=())
-
     model_id: str
     source: Source
-    degraded: bool = False
+    degraded: bool
     intents: list[Suggestion]
 
 

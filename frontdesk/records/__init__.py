@@ -3,7 +3,7 @@
 from frontdesk.records.contract import Columns
 from frontdesk.records.email import DEFAULT_EMAIL_COLUMNS, EmailColumns, EmailLabels
 from frontdesk.records.parsing import default_columns, load_columns, parse_columns
-from frontdesk.records.predictions import Alternative, LabelPrediction, Prediction
+from frontdesk.records.predictions import Alternative, LabelPrediction, Level, Prediction
 from frontdesk.records.ticket import DEFAULT_TICKET_COLUMNS, TicketColumns
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "EmailColumns",
     "EmailLabels",
     "LabelPrediction",
+    "Level",
     "Prediction",
     "TicketColumns",
     "default_columns",

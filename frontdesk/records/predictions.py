@@ -14,6 +14,10 @@ class Alternative(BaseModel):
     confidence: float
 
 
+Level = Literal["none", "suggest", "preselect", "automatic"]
+"""What may be done with a label, from least to most."""
+
+
 class LabelPrediction(BaseModel):
     """What one head says of one record.
 
@@ -22,6 +26,8 @@ class LabelPrediction(BaseModel):
         confidence: its calibrated probability.
         alternatives: the next labels, best first.
         decision: ``auto`` (act without a person), ``suggest`` (show it), ``abstain`` (route to a person).
+        level: the same in the steps of a form: ``automatic`` is ``auto``; of what is suggested, ``preselect`` may be
+            filled in for a person to confirm; ``none`` is ``abstain``.
         reason: a stable word for the decision.
         backoff: for a label tree, the deepest ancestor that is certain enough where the leaf is not.
     """
@@ -31,13 +37,24 @@ class LabelPrediction(BaseModel):
     alternatives: list[Alternative]
     decision: Literal["auto", "suggest", "abstain"]
     reason: str
+    level: Level = "none"
     backoff: Alternative | None = None
 
 
 class Prediction(BaseModel):
-    """The answer for one record."""
+    """The answer for one record.
+
+    Attributes:
+        scope: share of the history's rows that were at least as strange to the model; None where the policy names no
+            history.
+        automatic_reply: the reply that may be sent without a person, because the policy says that it only informs.
+        policy: version of the policy file that decided; None for the bundle's own policy.
+    """
 
     model_config = ConfigDict(protected_namespaces=())
 
     model_id: str
     labels: dict[str, LabelPrediction] = Field(default_factory=dict)
+    scope: float | None = None
+    automatic_reply: str | None = None
+    policy: str | None = None

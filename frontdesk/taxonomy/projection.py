@@ -200,11 +200,11 @@ def hold_back(
 
 def _held(answer: LabelPrediction, lost: float, auto: float | None, new_labels: Collection[str]) -> LabelPrediction:
     if lost >= MOSTLY_LOST:
-        return answer.model_copy(update={"decision": "abstain", "reason": "retired"})
+        return answer.model_copy(update={"decision": "abstain", "level": "none", "reason": "retired"})
     if answer.decision != "auto":
         return answer
     if answer.label in new_labels:
-        return answer.model_copy(update={"decision": "suggest", "reason": "new_label"})
+        return answer.model_copy(update={"decision": "suggest", "level": "suggest", "reason": "new_label"})
     if lost and (auto is None or answer.confidence * (1 - lost) < auto):
-        return answer.model_copy(update={"decision": "suggest", "reason": "retired"})
+        return answer.model_copy(update={"decision": "suggest", "level": "suggest", "reason": "retired"})
     return answer

@@ -41,6 +41,10 @@ DOORS = {
     "openvino": ("frontdesk/email/engines/openvino_runtime.py",),
     "lightgbm": ("frontdesk/ticket/classical",),
     "onnx": ("frontdesk/ticket/graph.py",),
+    "alembic": ("frontdesk/database/",),
+    "sqlalchemy": ("frontdesk/database/",),
+    "httpx": ("serving/gateway/desks/outgoing.py", "serving/gateway/models.py"),
+    "jwt": ("serving/gateway/tokens.py",),
     "redis": ("frontdesk/intent/redis_store.py",),
     "charset_normalizer": ("frontdesk/text/charset.py",),
     "phonenumbers": ("frontdesk/text/identifiers.py",),
@@ -128,6 +132,18 @@ def test_the_serving_path_loads_no_training_library() -> None:
         "import frontdesk.email.engines.arrays, frontdesk.email.engines.onnx_runtime, frontdesk.intent.opening; "
         "import frontdesk.intent.redis_store; "
         "kept = 'torch', 'transformers', 'pyspark', 'kfp', 'mlflow', 'sklearn', 'matplotlib'; "
+        "print([m for m in kept if m in sys.modules])"
+    )
+    python = ROOT / ".venv/bin/python"
+    out = subprocess.run([python, "-c", probe], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert out.stdout.strip() == "[]"
+
+
+def test_the_gateway_loads_no_model() -> None:
+    """It is a small process in front of private servers."""
+    probe = (
+        "import sys, frontdesk.serving.gateway.process, frontdesk.serving.gateway.stack; "
+        "kept = 'kserve', 'onnxruntime', 'torch', 'pandas', 'sklearn', 'matplotlib', 'lightgbm'; "
         "print([m for m in kept if m in sys.modules])"
     )
     python = ROOT / ".venv/bin/python"

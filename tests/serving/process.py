@@ -30,12 +30,19 @@ class ServerProcess:
         log: file of its standard error.
         wait: False leaves the server alone while it loads.
         environment: more environment variables.
+        port: where it listens; None takes a free one.
     """
 
     def __init__(
-        self, arguments: list[str], log: Path, *, wait: bool = True, environment: dict[str, str] | None = None
+        self,
+        arguments: list[str],
+        log: Path,
+        *,
+        wait: bool = True,
+        environment: dict[str, str] | None = None,
+        port: int | None = None,
     ) -> None:
-        self.port = free_port()
+        self.port = free_port() if port is None else port
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log
         with log.open("wb") as sink:
@@ -52,9 +59,11 @@ class ServerProcess:
             raise
 
     @classmethod
-    def of_bundles(cls, log: Path, *bundles: Path, arguments: tuple[str, ...] = ()) -> ServerProcess:
+    def of_bundles(
+        cls, log: Path, *bundles: Path, arguments: tuple[str, ...] = (), port: int | None = None
+    ) -> ServerProcess:
         """Start ``python -m frontdesk.serving``."""
-        return cls(["-m", "frontdesk.serving", *map(str, bundles), *arguments], log)
+        return cls(["-m", "frontdesk.serving", *map(str, bundles), *arguments], log, port=port)
 
     def wait_for(self, address: str, seconds: float = 120) -> None:
         """Wait until an address answers 200."""

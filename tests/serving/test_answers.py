@@ -80,7 +80,7 @@ def test_v1_has_the_stable_form(server: ServerProcess, bundle: Bundle) -> None:
     assert prediction["model_id"] == bundle.model_id
     assert list(prediction["labels"]) == list(bundle.spec.labels)
     for head, answer in prediction["labels"].items():
-        assert set(answer) - {"backoff"} == {"label", "confidence", "alternatives", "decision", "reason"}
+        assert set(answer) - {"backoff"} == {"label", "confidence", "alternatives", "decision", "level", "reason"}
         assert answer["label"] in bundle.spec.labels[head]
         assert 0 < answer["confidence"] <= 1
         assert answer["alternatives"]

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from frontdesk.errors import BundleError, UsageError
-from frontdesk.serving.rest import listen
+from frontdesk.serving.listener import listen
 from frontdesk.serving.server import served_names
 from tests.bundles import TicketBundles
 from tests.serving.faulty_server import BROKEN, SECRET, SLOW

@@ -13,9 +13,18 @@ from hypothesis import strategies as st
 from frontdesk.errors import BundleError
 from frontdesk.intent.counts import first_distinct, top_counts
 from frontdesk.intent.evaluation import markov_ranking
-from frontdesk.intent.keys import NO_KEY, ORDER, backoff_keys, suffix_keys, window_of, windows
+from frontdesk.intent.keys import (
+    NO_KEY,
+    ORDER,
+    asked_keys,
+    backoff_keys,
+    recent_tokens,
+    suffix_keys,
+    window_of,
+    windows,
+)
 from frontdesk.intent.mapped import map_arrays, write_arrays
-from frontdesk.intent.markov import MARKOV, PER_KEY, TOPPOP, MarkovTable, build_table, rank
+from frontdesk.intent.markov import MARKOV, PER_KEY, TOPPOP, Backoff, MarkovTable, build_table, rank, walk
 from frontdesk.intent.metrics import Requests
 from frontdesk.intent.sessions import SessionSet
 from frontdesk.intent.toppop import TopPop
@@ -187,10 +196,28 @@ def test_a_damaged_table_is_refused_by_name(tmp_path: Path, damage: str) -> None
         map_arrays(path)
 
 
+@pytest.mark.parametrize("backoff", ["oldest", "newest"])
+@pytest.mark.parametrize("intents_only", [False, True])
+def test_one_request_is_ranked_as_many_are(backoff: Backoff, intents_only: bool) -> None:
+    """The walk of a single request, in plain integers, against the arrays of the evaluation."""
+    data = simulated(1_500)
+    table = build_table(data.train, intents_only=intents_only)
+    for session in list(data.test)[:100]:
+        window = window_of(session, intents_only=intents_only)
+        expected = rank(table, window, (np.zeros((1, 0), np.int32), np.zeros((1, 0))), ORDER * PER_KEY, backoff)
+        count = int((expected.intents[0] >= 0).sum())
+        keys = asked_keys(recent_tokens(session, intents_only=intents_only), backoff)
+        for levels in (map(table.level, keys), table.look_up(backoff_keys(window, backoff)).levels(0)):
+            walked = list(walk(levels))
+            assert [intent for intent, _ in walked] == expected.intents[0, :count].tolist()
+            assert [score for _, score in walked] == pytest.approx(expected.scores[0, :count].tolist(), rel=1e-6)
+
+
 def test_an_empty_table_answers_with_toppop() -> None:
     found, tokenizer = sessions(("o", "l", "A"))
     table = build_table(found)
     assert len(table.keys) == 0
+    assert table.level(7) == ([], [], 0)
     window = np.full((1, ORDER), -1, np.int32)
     ranking = rank(
         table, window, TopPop.fit(found, tokenizer).rank(*np.zeros((2, 1), np.int64), np.ones(1, bool), 1), 1

@@ -7,7 +7,6 @@ import time
 import uuid
 from typing import Any
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from frontdesk.errors import TooLarge
@@ -15,11 +14,12 @@ from frontdesk.serving import metrics
 from frontdesk.serving.failures import failure_response
 
 REQUEST_ID = "x-request-id"
+_REQUEST_ID = REQUEST_ID.encode()
 _PLAIN = re.compile(rb"[!-~]{1,128}")
 
 
 class RequestBoundary:
-    """ASGI middleware; see the module.
+    """ASGI application around another; see the module.
 
     Args:
         app: what it surrounds.
@@ -43,7 +43,7 @@ class RequestBoundary:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[REQUEST_ID] = request_id
+                message["headers"] = [*message.get("headers", ()), (_REQUEST_ID, request_id.encode())]
                 metrics.count_response(status)
             await send(message)
 
@@ -57,30 +57,52 @@ class RequestBoundary:
             metrics.observe(scope["path_params"]["model_name"], "total", time.perf_counter() - began)
 
     def _limited(self, scope: Scope, receive: Receive) -> Receive:
-        announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        announced = next((int(value) for name, value in scope["headers"] if name == b"content-length"), 0)
         left = self.body_bytes
-        too_large = TooLarge(f"the body is larger than {left} bytes", remedy="Send fewer instances at a time")
 
         async def limited() -> Message:
             nonlocal left
-            if int(announced) > self.body_bytes:
-                raise too_large
-            message: dict[str, Any] = await receive()  # type: ignore[assignment]
+            message: Any = await receive() if announced <= self.body_bytes else {}
             left -= len(message.get("body", b""))
-            if left < 0:
-                raise too_large
-            return message
+            if left < 0 or announced > self.body_bytes:
+                words = f"the body is larger than {self.body_bytes} bytes"
+                raise TooLarge(words, remedy="Send fewer instances at a time")
+            return message  # type: ignore[no-any-return]
 
         return limited
+
+
+class ErrorAnswers:
+    """Middleware of the SDK's application: its own outermost layer would answer an exception in its own words."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        began = False
+
+        async def noticed(message: Message) -> None:
+            nonlocal began
+            began = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noticed)
+        except Exception as error:
+            if began:  # too late for another answer
+                raise
+            request_id = next(value for name, value in scope["headers"] if name == _REQUEST_ID)
+            await failure_response(error, request_id.decode("ascii"))(scope, receive, send)
 
 
 def _request_id(scope: Scope) -> str:
     """Return the caller's request id where it is plain and short, else a new one; the handlers see it as a header."""
     headers = scope["headers"]
     for name, value in headers:
-        if name == REQUEST_ID.encode() and _PLAIN.fullmatch(value):
+        if name == _REQUEST_ID and _PLAIN.fullmatch(value):
             return str(value.decode("ascii"))
     made = uuid.uuid4().hex
-    kept = [(name, value) for name, value in headers if name != REQUEST_ID.encode()]
-    scope["headers"] = [*kept, (REQUEST_ID.encode(), made.encode())]
+    kept = [(name, value) for name, value in headers if name != _REQUEST_ID]
+    scope["headers"] = [*kept, (_REQUEST_ID, made.encode())]
     return made

@@ -1,0 +1,202 @@
+"""The tables. A change here needs a migration beside it (`frontdesk.database.migrations`); a test compares the two."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+NAME = 200
+"""Characters of a name that a caller may give: a case, a client, a line."""
+
+SOURCE = 2 * NAME + 1
+"""Characters of a source of feedback: a client, and what it calls its own source."""
+
+
+class Moment(sa.TypeDecorator[datetime]):
+    """A time in UTC. SQLite keeps no zone, so it is taken off and put on again."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        """Return what is stored. A time without a zone is refused: it would be anybody's guess."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time needs a zone")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        """Return a time in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """Every table of the gateway."""
+
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        datetime: Moment(),
+        dict[str, Any]: sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql"),
+        list[Any]: sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql"),
+    }
+
+
+class ApiKey(Base):
+    """A key of a client. Only a digest of the secret is here.
+
+    Attributes:
+        prefix: the part of the key that may be shown; look-ups go by it.
+        client: whose key it is; a rotated key has the client of the old one.
+        digest: SHA-256 (hex) of the whole key. A key has 256 random bits, so a slow hash would protect nothing more.
+    """
+
+    __tablename__ = "api_keys"
+
+    prefix: Mapped[str] = mapped_column(sa.String(16), primary_key=True)
+    client: Mapped[str] = mapped_column(sa.String(NAME), index=True)
+    digest: Mapped[str] = mapped_column(sa.String(64))
+    scopes: Mapped[list[Any]]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class Prediction(Base):
+    """One answered instance. The row is committed before the answer leaves.
+
+    Attributes:
+        id: time-ordered, given to the caller.
+        case_id: the caller's name of the case, else the prediction's own id.
+        labels: ``{head: {"label", "confidence", "decision", "reason"}}``.
+        intents: ``[{"id", "score"}]``.
+        source: of a list of intents: the model that made it.
+        degraded: a simpler model, or none, answered.
+        holdout: the answer was kept from the client, to learn labels that no suggestion has touched.
+        features: fields that hold no customer text.
+        inputs: the masked texts too, where the setting says so.
+        characters: of all texts together.
+    """
+
+    __tablename__ = "predictions"
+    __table_args__ = (sa.Index("predictions_case", "recipe", "case_id"), sa.Index("predictions_at", "recipe", "at"))
+
+    id: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
+    at: Mapped[datetime]
+    request_id: Mapped[str] = mapped_column(sa.String(128))
+    place: Mapped[int]
+    recipe: Mapped[str] = mapped_column(sa.String(40))
+    client: Mapped[str] = mapped_column(sa.String(NAME))
+    case_id: Mapped[str] = mapped_column(sa.String(NAME))
+    model_id: Mapped[str | None] = mapped_column(sa.String(64))
+    labels: Mapped[dict[str, Any]]
+    intents: Mapped[list[Any] | None]
+    source: Mapped[str | None] = mapped_column(sa.String(40))
+    degraded: Mapped[bool]
+    holdout: Mapped[bool]
+    experiment: Mapped[str | None] = mapped_column(sa.String(NAME))
+    arm: Mapped[str | None] = mapped_column(sa.String(NAME))
+    line: Mapped[str | None] = mapped_column(sa.String(NAME))
+    features: Mapped[dict[str, Any]]
+    inputs: Mapped[dict[str, Any] | None]
+    characters: Mapped[int]
+    milliseconds: Mapped[float]
+    idempotency_key: Mapped[str | None] = mapped_column(sa.String(64))
+
+
+class IdempotentAnswer(Base):
+    """The answer to the first request with an idempotency key.
+
+    Attributes:
+        key: SHA-256 (hex) of client, route and key.
+        body: SHA-256 (hex) of the request's body.
+        status: None while the request is being answered.
+        expires_at: then the key is free again; early for one that is being answered, should its process die.
+    """
+
+    __tablename__ = "idempotent_answers"
+
+    key: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    body: Mapped[str] = mapped_column(sa.String(64))
+    status: Mapped[int | None]
+    content: Mapped[bytes | None]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class FeedbackEvent(Base):
+    """An event as it was delivered, once: (source, event) identifies it.
+
+    Attributes:
+        at: when it happened, by the sender's clock.
+        labels: ``{head: label}`` that the event states.
+    """
+
+    __tablename__ = "feedback_events"
+    __table_args__ = (sa.Index("feedback_events_case", "recipe", "case_id"),)
+
+    source: Mapped[str] = mapped_column(sa.String(SOURCE), primary_key=True)
+    event: Mapped[str] = mapped_column(sa.String(NAME), primary_key=True)
+    recipe: Mapped[str] = mapped_column(sa.String(40))
+    case_id: Mapped[str] = mapped_column(sa.String(NAME))
+    kind: Mapped[str] = mapped_column(sa.String(20))
+    at: Mapped[datetime]
+    labels: Mapped[dict[str, Any]]
+    prediction_id: Mapped[str | None] = mapped_column(sa.String(32))
+    received_at: Mapped[datetime]
+
+
+class Outcome(Base):
+    """What the events of a case add up to: a pure function of the set of them (`frontdesk.feedback.reduce_events`).
+
+    Attributes:
+        labels: ``{head: {"label", "origin", "at"}}``.
+        verdicts: ``{head: "accepted" | "changed" | "ignored"}``.
+    """
+
+    __tablename__ = "outcomes"
+
+    recipe: Mapped[str] = mapped_column(sa.String(40), primary_key=True)
+    case_id: Mapped[str] = mapped_column(sa.String(NAME), primary_key=True)
+    labels: Mapped[dict[str, Any]]
+    verdicts: Mapped[dict[str, Any]]
+    shown_at: Mapped[datetime | None]
+    closed_at: Mapped[datetime | None]
+    events: Mapped[int]
+
+
+class Delivery(Base):
+    """A webhook of a desk that was accepted: kept before the desk hears so, worked on afterwards.
+
+    Two constraints know a thing again: the desk's identifier of the delivery, and what happened to which case.
+
+    Attributes:
+        event: what happened, as plain values; none once it is done, because it holds the customer's text.
+        answer: the prediction, so that a write-back that is tried again asks no model again.
+        state: ``waiting``, ``done`` or ``failed``.
+        reason: code of the last failure.
+        due_at: when it is worked on next; later for one that is being worked on, should its process die.
+    """
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        sa.UniqueConstraint("desk", "case_id", "content", name="deliveries_content"),
+        sa.Index("deliveries_due", "state", "due_at"),
+    )
+
+    desk: Mapped[str] = mapped_column(sa.String(40), primary_key=True)
+    delivery: Mapped[str] = mapped_column(sa.String(128), primary_key=True)
+    case_id: Mapped[str] = mapped_column(sa.String(NAME))
+    kind: Mapped[str] = mapped_column(sa.String(20))
+    content: Mapped[str] = mapped_column(sa.String(64))
+    event: Mapped[dict[str, Any] | None]
+    answer: Mapped[dict[str, Any] | None]
+    state: Mapped[str] = mapped_column(sa.String(20))
+    reason: Mapped[str | None] = mapped_column(sa.String(40))
+    attempts: Mapped[int]
+    received_at: Mapped[datetime]
+    due_at: Mapped[datetime]

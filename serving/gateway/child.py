@@ -1,0 +1,95 @@
+"""A child process that answers KServe's probes and never outlives its parent."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+_STOP_SECONDS = 40.0
+_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
+_SAID_BYTES = 4_096
+
+
+class Child:
+    """A server of ours on a loopback port.
+
+    Args:
+        arguments: of the interpreter, without the port.
+        port: where it listens.
+        log: file that takes its output.
+    """
+
+    def __init__(self, arguments: Sequence[str], port: int, log: Path) -> None:
+        self._command = [sys.executable, *arguments, "--port", str(port)]
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"http://127.0.0.1:{port}"
+        self.log = log
+
+    @property
+    def exit_code(self) -> int | None:
+        """Return how it ended, None while it runs or before it was started."""
+        return None if self._process is None else self._process.poll()
+
+    def start(self) -> None:
+        """Start the process; what ran before has ended."""
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
+                self._command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, preexec_fn=_tie(os.getpid())
+            )
+
+    def is_alive(self) -> bool:
+        """Return whether the process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def is_ready(self) -> bool:
+        """Return whether every model of it is ready. Blocks for a second at most."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/v2/health/ready", timeout=1):  # noqa: S310 - our own server
+                return True
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def said(self) -> str:
+        """Return the last line of the log."""
+        with contextlib.suppress(OSError), self.log.open("rb") as file:
+            file.seek(max(0, self.log.stat().st_size - _SAID_BYTES))
+            lines = file.read().decode(errors="replace").strip().splitlines()
+            if lines:
+                return f"Its last line: {lines[-1][:500]}"
+        return "The log says why"
+
+    def stop(self) -> None:
+        """End the process: let it finish what is in flight, and kill it where it does not end."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def _tie(parent: int) -> Callable[[], None]:
+    """Return what a child does before it starts: ask the kernel for SIGTERM when its parent dies (Linux only).
+
+    A terminal's Ctrl-C goes to the parent alone, which then stops its children in order.
+    """
+    prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
+
+    def prepare() -> None:
+        os.setpgid(0, 0)
+        if prctl is not None:
+            prctl(_DEATH_SIGNAL, signal.SIGTERM, 0, 0, 0)
+            if os.getppid() != parent:  # it died meanwhile
+                os._exit(1)
+
+    return prepare

@@ -1,0 +1,53 @@
+"""Counters of the gateway, on ``/metrics``. No label holds what a caller made up."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Histogram
+
+_BUCKETS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+
+_REQUESTS = Counter("frontdesk_gateway_requests", "Requests by route and HTTP status", ["route", "status"])
+_SECONDS = Histogram("frontdesk_gateway_seconds", "Seconds per request", ["route"], buckets=_BUCKETS)
+_STAGES = Histogram("frontdesk_gateway_stage_seconds", "Seconds in a stage", ["stage"], buckets=_BUCKETS)
+_PREDICTIONS = Counter("frontdesk_gateway_predictions", "Answered instances", ["recipe", "outcome"])
+_DECISIONS = Counter("frontdesk_gateway_decisions", "Decisions by head", ["recipe", "head", "decision", "reason"])
+_FEEDBACK = Counter("frontdesk_gateway_feedback", "Feedback events", ["recipe", "kind", "effect"])
+_DELIVERIES = Counter("frontdesk_gateway_deliveries", "Webhooks by desk and what became of them", ["desk", "effect"])
+_MODEL_FAILURES = Counter("frontdesk_gateway_model_failures", "Model servers that did not answer", ["recipe", "cause"])
+
+
+def count_request(route: str, status: int, seconds: float) -> None:
+    """Count a request."""
+    _REQUESTS.labels(route, str(status)).inc()
+    _SECONDS.labels(route).observe(seconds)
+
+
+def observe_stage(stage: str, seconds: float) -> None:
+    """Count the duration of a stage: ``model`` or ``log``."""
+    _STAGES.labels(stage).observe(seconds)
+
+
+def count_prediction(recipe: str, outcome: str) -> None:
+    """Count an instance: ``answered``, ``degraded``, ``holdout`` or ``refused``."""
+    _PREDICTIONS.labels(recipe, outcome).inc()
+
+
+def count_decision(recipe: str, head: str, decision: str, reason: str) -> None:
+    """Count what one head decided."""
+    _DECISIONS.labels(recipe, head, decision, reason).inc()
+
+
+def count_feedback(recipe: str, kind: str, effect: str) -> None:
+    """Count an event: ``applied`` or ``duplicate``."""
+    _FEEDBACK.labels(recipe, kind, effect).inc()
+
+
+def count_delivery(desk: str, effect: str) -> None:
+    """Count a webhook: ``accepted``, ``duplicate``, ``ignored``; then ``done``, ``postponed`` or ``failed``."""
+    _DELIVERIES.labels(desk, effect).inc()
+
+
+def count_model_failure(recipe: str, cause: str) -> None:
+    """Count a model server that did not answer: ``connect``, ``timeout``, ``status``, ``content``, or
+    ``open`` (the breaker)."""
+    _MODEL_FAILURES.labels(recipe, cause).inc()

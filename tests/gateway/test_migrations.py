@@ -1,0 +1,83 @@
+"""The schema goes up and down on both databases, and is what the tables say."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from frontdesk.database import Database, open_database
+from frontdesk.database.tables import Base
+from frontdesk.errors import StorageError, UsageError
+
+
+def tables(database: Database) -> set[str]:
+    with database.reading() as connection:
+        return set(sa.inspect(connection).get_table_names()) - {"alembic_version"}
+
+
+def test_up_down_and_up_again(empty_database: Database) -> None:
+    assert not empty_database.is_current()
+    empty_database.upgrade()
+    assert empty_database.is_current()
+    assert tables(empty_database) == set(Base.metadata.tables)
+    empty_database.downgrade("base")
+    assert tables(empty_database) == set()
+    empty_database.upgrade()
+    empty_database.upgrade()  # nothing is left to do
+    assert empty_database.is_current()
+
+
+def test_the_migrations_make_the_tables_of_the_code(database: Database) -> None:
+    with database.reading() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_several_gateways_start_at_once(empty_database: Database) -> None:
+    failures: list[Exception] = []
+
+    def upgrade() -> None:
+        try:
+            empty_database.upgrade()
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=upgrade) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert empty_database.is_current()
+
+
+def test_a_schema_of_another_release_is_refused(database: Database) -> None:
+    with database.writing() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = 'unknown'"))
+    assert not database.is_current()
+    with pytest.raises(StorageError, match="not one that this release knows"):
+        database.upgrade()
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysql://desk@localhost/desk", "oracle://x"])
+def test_other_addresses_are_refused_without_being_shown(url: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        open_database(url)
+    assert url not in str(caught.value)
+
+
+def test_a_database_that_is_not_there(unused_port: int) -> None:
+    database = open_database(f"postgresql://desk@127.0.0.1:{unused_port}/desk")
+    with pytest.raises(StorageError, match="did not answer"):
+        database.is_current()
+
+
+@pytest.fixture
+def unused_port() -> int:
+    from tests.serving.process import free_port
+
+    return free_port()
