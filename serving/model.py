@@ -46,9 +46,9 @@ class Limits:
 
     body_bytes: int = 4 * 1024 * 1024
     threads: int = 2
-    waiting: int = 32
+    waiting: int = 64
     batch_characters: int = 20_000
-    inline_seconds: float = 0.002
+    inline_seconds: float = 0.0012
 
 
 class Instances(list[Any]):
