@@ -5,7 +5,7 @@
 In process, every system answers the same requests, one at a time, on one thread: sessions that grow by one row from
 request to request, from the tokenised session to ranked intents. Systems take turns in rounds, A B C then C B A, so
 that a busy moment of the machine meets all of them, and ratios are taken inside a round. Time is the thread's processor
-time where nothing is waited for, and the wall clock for Redis.
+time where nothing is waited for, that of all threads for a runtime with its own, and the wall clock for Redis.
 
 Behind HTTP, a process of its own offers requests at a fixed rate from a schedule, whether the answers come or not, and
 a latency counts from the moment of the schedule: a server that falls behind is not asked less.
@@ -28,26 +28,24 @@ import subprocess
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
 import orjson
 import torch
 
 from benchmarks.engines import hardware
+from benchmarks.openvino_network import OpenVinoNetwork
 from frontdesk.intent.batches import pad_requests
 from frontdesk.intent.codec import decode, encode
 from frontdesk.intent.configuration import Configuration, LineConfiguration
 from frontdesk.intent.engines.eager import EagerEngine
-from frontdesk.intent.keys import suffix_keys, window_of
-from frontdesk.intent.markov import Found, MarkovTable, NextIntents, rank
-from frontdesk.intent.network import SessionBatch
-from frontdesk.intent.network_config import PATH
+from frontdesk.intent.keys import asked_keys, recent_tokens, suffix_keys, window_of
+from frontdesk.intent.markov import Found, MarkovTable, NextIntents, rank, walk
 from frontdesk.intent.opening import IntentBundle, load_intents
 from frontdesk.intent.redis_store import GuardedTable, RedisTable, connect, prefix_of, publish
 from frontdesk.intent.requests import parse_requests
@@ -59,6 +57,7 @@ SHOWN = 6
 _LINES = ("evgen", "markov")
 _REDIS_SECONDS = 7
 Answer = Callable[[Session], Any]
+Clock = Callable[[], float]
 
 
 def streams(sessions: int, longest: int = 30) -> list[dict[str, Any]]:
@@ -128,49 +127,8 @@ class PlainKeys:
         return decode(values, (keys.shape[0], keys.shape[1]))
 
 
-class OpenVinoNetwork:
-    """The network of training, compiled by OpenVINO in float32 on one thread.
-
-    A session is padded to `PATH` rows, so that one graph holds for every length; what is padded lies behind the
-    position that is read, which sees nothing of it.
-    """
-
-    def __init__(self, eager: EagerEngine) -> None:
-        names = [one.name for one in fields(SessionBatch)]
-
-        class Traced(torch.nn.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                self.network = eager.network
-
-            def forward(self, *parts: torch.Tensor) -> torch.Tensor:
-                return self.network(SessionBatch(**dict(zip(names, parts, strict=True))))
-
-        example = tuple(map(torch.from_numpy, self._parts(np.arange(3, 11), np.ones(8, bool), (0, 0, 0, 0))))
-        with warnings.catch_warnings():  # of the tracer, about sizes that it takes for constants
-            warnings.simplefilter("ignore")
-            traced = torch.jit.trace(Traced().eval(), example, check_trace=False)
-            model = openvino.convert_model(traced, example_input=example)
-        options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": 1}
-        self._request = openvino.Core().compile_model(model, "CPU", options).create_infer_request()
-
-    @staticmethod
-    def _parts(tokens: np.ndarray, is_intent: np.ndarray, who: tuple[int, int, int, int]) -> list[np.ndarray]:
-        rows = max(len(tokens), PATH)
-        padded, kinds = np.zeros((1, rows), np.int64), np.zeros((1, rows), bool)
-        padded[0, : len(tokens)], kinds[0, : len(tokens)] = tokens, is_intent
-        asking = [np.full((1, rows + 1), each, np.int64) for each in who[:2]]
-        return [padded, kinds, *(np.array([each], np.int64) for each in who), *asking]
-
-    def __call__(self, session: Session) -> np.ndarray:
-        """Return the logits of the next intent, float32 [1, K]."""
-        who = (session.operator, session.line, session.weekday, session.hour)
-        found = self._request.infer(self._parts(session.tokens, session.is_intent, who), share_inputs=True)[0]
-        return np.asarray(found[:, len(session.tokens)])
-
-
-def systems(bundle: IntentBundle, folder: Path, address: str | None) -> dict[str, tuple[Answer, bool]]:
-    """Return ``{name: (answer, whether something is waited for)}``."""
+def systems(bundle: IntentBundle, folder: Path, address: str | None) -> dict[str, tuple[Answer, Clock]]:
+    """Return ``{name: (answer, clock)}``."""
     evgen, table = bundle.evgen, bundle.recommender.tables["all"]
     live = evgen.live()
 
@@ -186,9 +144,13 @@ def systems(bundle: IntentBundle, folder: Path, address: str | None) -> dict[str
 
         return answer
 
-    found: dict[str, tuple[Answer, bool]] = {
-        "EvGen, full pass in arrays": (lambda session: ranked(evgen.scores([session])), False),
-        "EvGen, cached step in arrays": (lambda session: ranked(evgen.scores([session], live=live)), False),
+    def walked(session: Session) -> Any:
+        shown = list(islice(walk(map(table.level, asked_keys(recent_tokens(session), "oldest"))), SHOWN))
+        return shown if len(shown) == SHOWN else markov(table)(session)
+
+    found: dict[str, tuple[Answer, Clock]] = {
+        "EvGen, full pass in arrays": (lambda session: ranked(evgen.scores([session])), time.thread_time),
+        "EvGen, cached step in arrays": (lambda session: ranked(evgen.scores([session], live=live)), time.thread_time),
     }
     torch.set_num_threads(1)
     eager = EagerEngine(folder)
@@ -199,25 +161,26 @@ def systems(bundle: IntentBundle, folder: Path, address: str | None) -> dict[str
                 evgen.counts.look_up(suffix_keys(window_of(session))),
             )
         ),
-        False,
+        time.thread_time,
     )
     openvino_logits = OpenVinoNetwork(eager)
     found["EvGen, full pass in OpenVINO"] = (
         lambda session: ranked(
             evgen.stacking.mix(openvino_logits(session), evgen.counts.look_up(suffix_keys(window_of(session))))
         ),
-        True,
+        time.process_time,
     )
-    found["Markov in memory"] = (markov(table), False)
+    found["Markov in memory"] = (walked, time.thread_time)
+    found["Markov in memory, in arrays"] = (markov(table), time.thread_time)
     if address is not None:
         client = connect(address, timeout_seconds=10)
         prefix = prefix_of(bundle.tokenizer.digest)
         publish(client, prefix, table)
         gets, mget = PlainKeys(client, single=True), PlainKeys(client, single=False)
         gets.write(table)
-        found["Markov in Redis, 5 GETs"] = (markov(gets), True)
-        found["Markov in Redis, MGET"] = (markov(mget), True)
-        found["Markov in Redis, generations, pipelined"] = (markov(RedisTable(client, prefix)), True)
+        found["Markov in Redis, 5 GETs"] = (markov(gets), time.perf_counter)
+        found["Markov in Redis, MGET"] = (markov(mget), time.perf_counter)
+        found["Markov in Redis, generations, pipelined"] = (markov(RedisTable(client, prefix)), time.perf_counter)
     return found
 
 
@@ -226,7 +189,7 @@ class Cell:
     """Seconds of a request by round."""
 
     rounds: list[float] = field(default_factory=list)
-    waits: bool = False
+    clock: Clock = time.thread_time
 
 
 def in_process(bundle: IntentBundle, folder: Path, address: str | None, rounds: int) -> dict[str, Cell]:
@@ -234,8 +197,8 @@ def in_process(bundle: IntentBundle, folder: Path, address: str | None, rounds: 
     requests = streams(12)
     sessions = [one.session for one in bundle.recommender.ask(parse_requests(requests, bundle.tokenizer))]
     known = systems(bundle, folder, address)
-    calls: dict[str, tuple[Callable[[Any], Any], list[Any], bool]] = {
-        name: (answer, sessions, waits) for name, (answer, waits) in known.items()
+    calls: dict[str, tuple[Callable[[Any], Any], list[Any], Clock]] = {
+        name: (answer, sessions, clock) for name, (answer, clock) in known.items()
     }
     lines = {model: Configuration(default=LineConfiguration(model=model)) for model in _LINES}
     for model, configuration in lines.items():
@@ -244,12 +207,11 @@ def in_process(bundle: IntentBundle, folder: Path, address: str | None, rounds: 
             bundle.recommender.configuration = configuration
             return bundle.dump(bundle.predict([request]))
 
-        calls[f"request to answer, {model}"] = (whole, list(requests), False)
-    cells = {name: Cell(waits=waits) for name, (_, _, waits) in calls.items()}
+        calls[f"request to answer, {model}"] = (whole, list(requests), time.thread_time)
+    cells = {name: Cell(clock=clock) for name, (_, _, clock) in calls.items()}
     for turn in range(rounds + 1):
         for name in list(calls) if turn % 2 else list(calls)[::-1]:
-            answer, asked, waits = calls[name]
-            clock = time.perf_counter if waits else time.thread_time
+            answer, asked, clock = calls[name]
             gc.collect()
             began = clock()
             for one in asked:
@@ -344,7 +306,7 @@ def report_in_process(cells: dict[str, Cell]) -> str:
     for name, cell in cells.items():
         middle = statistics.median(cell.rounds)
         ratios = [mine / theirs for mine, theirs in zip(cell.rounds, reference, strict=True)]
-        clock = " (wall)" if cell.waits else ""
+        clock = {time.perf_counter: " (wall)", time.process_time: " (all its threads)"}.get(cell.clock, "")
         lines.append(f"| {name}{clock} | {1 / middle:,.0f} | {middle * 1e6:.0f} | {statistics.median(ratios):.2f} |")
     return "\n".join(lines)
 

@@ -36,7 +36,7 @@ ANSWER = {
 """An answer of the size of ours."""
 
 
-def frontdesk(location: str, port: int, *, engine: str = "auto", inline_seconds: float = 0.002) -> None:
+def frontdesk(location: str, port: int, *, engine: str = "auto", inline_seconds: float = 0.0012) -> None:
     """Serve a bundle."""
     from frontdesk.bundle import Bundle
     from frontdesk.serving.model import BundleModel, Limits

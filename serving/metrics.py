@@ -41,6 +41,9 @@ _RESPONSES = Counter("frontdesk_responses", "Answers by HTTP status", ["status"]
 _INSTANCES = Counter("frontdesk_instances", "Instances predicted", ["model"])
 
 
+_BATCHES = Histogram(
+    "frontdesk_batch_requests", "Requests computed in one call", ["model"], buckets=(1, 2, 4, 8, 16, 32, 64)
+)
 _PREDICTOR_FAILURES = Counter("frontdesk_predictor_failures", "Requests that the predictor did not answer", ["model"])
 _SWITCHES = Counter("frontdesk_switches", "New versions by what became of them", ["model", "outcome"])
 _SERVED = Gauge("frontdesk_served", "1 for the version that answers now", ["model", "model_id"])
@@ -64,6 +67,11 @@ def timed(model: str, stage: str) -> Iterator[None]:
         yield
     finally:
         observe(model, stage, time.perf_counter() - start)
+
+
+def observe_batch(model: str, requests: int) -> None:
+    """Count a call of the model, and how many requests it answered."""
+    _BATCHES.labels(model).observe(requests)
 
 
 def count_response(status: int) -> None:

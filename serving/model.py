@@ -2,25 +2,24 @@
 
 Where a request is computed: one short instance of a fast model runs on the event loop itself, because handing it to a
 thread and back costs more than the work (figures in ``benchmarks/README.md``). Everything else runs in a small pool of
-threads, so that probes and single requests are answered meanwhile; what waits for the pool is bounded, and beyond the
-bound a caller gets 429 at once instead of a late answer.
+threads, so that probes and single requests are answered meanwhile; what waits for the pool is bounded and computed
+together (`frontdesk.serving.batching`), and beyond the bound a caller gets 429 at once instead of a late answer.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from frontdesk.bundle import Bundle, InstanceError
-from frontdesk.errors import InvalidRequest, NotReady, Overloaded
+from frontdesk.errors import InvalidRequest, NotReady
 from frontdesk.logs import event
 from frontdesk.serving import metrics, protocol
+from frontdesk.serving.batching import Batcher, Work
 from frontdesk.serving.sdk import InferenceVerb, InferOutput, InferRequest, InferResponse, Model
 from frontdesk.serving.tensors import Tensor
 
@@ -31,7 +30,6 @@ _ENTRY_CHARACTERS = 100
 _PROBE_ROUNDS = 15
 
 _log = logging.getLogger(__name__)
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -42,13 +40,15 @@ class Limits:
         body_bytes: largest request body; 413 above.
         threads: requests computed at a time beside the event loop.
         waiting: requests that may wait for a thread; 429 above.
+        batch_characters: characters of requests that are computed in one call; about 4,000 tokens.
         inline_seconds: a model whose single row takes less than this at load answers single rows on the event loop.
     """
 
     body_bytes: int = 4 * 1024 * 1024
     threads: int = 2
-    waiting: int = 32
-    inline_seconds: float = 0.002
+    waiting: int = 64
+    batch_characters: int = 20_000
+    inline_seconds: float = 0.0012
 
 
 class Instances(list[Any]):
@@ -93,8 +93,13 @@ class BundleModel(Model):  # type: ignore[misc]
         self.limits = limits
         self._open_bundle = open_bundle
         self._served: Served | None = None
-        self._pool = ThreadPoolExecutor(limits.threads, thread_name_prefix=f"predict-{name}")
-        self._taken = 0
+        self._batcher = Batcher(
+            name,
+            self._answer_batch,
+            threads=limits.threads,
+            waiting=limits.waiting,
+            budget=limits.batch_characters,
+        )
 
     @property
     def served(self) -> Served:
@@ -185,7 +190,8 @@ class BundleModel(Model):  # type: ignore[misc]
         """Answer instances. Raises `InvalidRequest`, `Overloaded`."""
         if served.inline and len(asked) == 1 and characters(asked[0]) <= INLINE_CHARACTERS:
             return self._answer(asked, served.bundle)
-        return await self.in_thread(lambda: self._answer(asked, served.bundle))
+        together = None if asked.partial else served.bundle  # errors of one request are nobody else's
+        return await self._batcher.answer(together, (asked, served.bundle), sum(map(characters, asked)))
 
     def _answer(self, instances: Instances, bundle: Bundle) -> Sequence[Any]:
         with metrics.timed(self.name, "predict"):
@@ -197,21 +203,31 @@ class BundleModel(Model):  # type: ignore[misc]
             good, errors = good_of(instances, bundle)
             return beside_errors(bundle.predict(good), errors)
 
-    async def in_thread(self, work: Callable[[], _T]) -> _T:
-        """Compute in the pool. Raises `Overloaded` where too many wait already."""
-        if self._taken >= self.limits.threads + self.limits.waiting:
-            raise Overloaded(f"{self._taken} requests are waiting", where=self.name, remedy="Ask again in a second")
-        self._taken += 1
-        asked = time.perf_counter()
+    def _answer_batch(self, batch: Sequence[Work]) -> list[Any]:
+        """Return an answer or an exception for each request, computed in one call where there are several."""
+        for work in batch:
+            metrics.observe(self.name, "queue", time.perf_counter() - work.since)
+        metrics.observe_batch(self.name, len(batch))
+        if len(batch) > 1:
+            bundle = batch[0].together
+            try:
+                with metrics.timed(self.name, "predict"):
+                    answers = iter(bundle.predict([instance for work in batch for instance in work.asked[0]]))
+                return [[next(answers) for _ in work.asked[0]] for work in batch]
+            except Exception:  # noqa: S110 - alone, each gets its own answer or its own error
+                pass
+        return [self._alone(work) for work in batch]
 
-        def timed() -> _T:
-            metrics.observe(self.name, "queue", time.perf_counter() - asked)
-            return work()
-
+    def _alone(self, work: Work) -> Any:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, timed)
-        finally:
-            self._taken -= 1
+            asked = work.asked
+            return asked() if callable(asked) else self._answer(*asked)
+        except Exception as error:
+            return error
+
+    async def in_thread(self, work: Callable[[], Any]) -> Any:
+        """Compute something in the pool. Raises `Overloaded` where too many wait already."""
+        return await self._batcher.answer(None, work, 0)
 
     def tensors(self, answered: Answered) -> list[Tensor]:
         """Return answers as V2 tensors."""
@@ -239,7 +255,7 @@ class BundleModel(Model):  # type: ignore[misc]
     def stop(self) -> None:
         """Take no more requests."""
         super().stop()
-        self._pool.shutdown(wait=False)
+        self._batcher.stop()
 
 
 def characters(instance: Any) -> int:

@@ -21,7 +21,7 @@ def _empty_command_line() -> Iterator[None]:
 
 
 with _empty_command_line():
-    from kserve import InferInput, InferOutput, InferRequest, InferResponse, Model, ModelServer
+    from kserve import InferInput, InferOutput, InferRequest, InferResponse, Model, ModelRepository, ModelServer
     from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady, ServerNotReady
     from kserve.model import InferenceVerb
     from kserve.protocol.dataplane import DataPlane
@@ -50,6 +50,7 @@ __all__ = [
     "ModelInferRequest",
     "ModelNotFound",
     "ModelNotReady",
+    "ModelRepository",
     "ModelRepositoryExtension",
     "ModelServer",
     "RESTServer",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -115,3 +117,27 @@ def test_a_store_that_failed_is_left_alone_for_a_moment(redis_server: RedisServe
     one = np.ones((1, LEVELS), np.uint64)
     assert all(table.ask(one).degraded for _ in range(200))
     assert table.failures == 1, "its timeout is paid once, not by every request"
+
+
+def test_a_store_that_hangs_is_asked_by_one_request_at_a_time(redis_server: RedisServer) -> None:
+    """Ten screens ask at one moment: one of them waits for the timeout, the others get the bundle's answer."""
+    client = connect(redis_server.url, timeout_seconds=0.2)
+    publish(connect(redis_server.url, timeout_seconds=5), "p", generation(2))
+    table = GuardedTable(RedisTable(client, "p"), generation(1), pause_seconds=0.3)
+    one = np.ones((1, LEVELS), np.uint64)
+    assert redis_server.process is not None
+    redis_server.process.send_signal(signal.SIGSTOP)
+    try:
+        assert table.ask(one).degraded
+        time.sleep(0.35)
+        with ThreadPoolExecutor(10) as screens:
+            answers = list(screens.map(lambda _: table.ask(one), range(10)))
+        assert all(answer.degraded for answer in answers)
+        assert table.failures == 2
+    finally:
+        redis_server.process.send_signal(signal.SIGCONT)
+    deadline = time.monotonic() + 20
+    while table.ask(one).degraded:
+        assert time.monotonic() < deadline, "the store has not been taken back"
+        time.sleep(0.05)
+    assert [table.ask(one).degraded for _ in range(5)] == [False] * 5

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CODE = ("frontdesk", "components", "pipelines", "serving", "cli")
 
 DOORS = {
+    "aiohttp": ("serving/asking.py",),
     "kfp": ("components/", "pipelines/"),
     "kserve": ("serving/",),
     "pyspark": ("frontdesk/preprocessing/spark",),
@@ -49,6 +50,7 @@ DOORS = {
     "charset_normalizer": ("frontdesk/text/charset.py",),
     "phonenumbers": ("frontdesk/text/identifiers.py",),
     "stdnum": ("frontdesk/text/identifiers.py",),
+    "uvloop": ("serving/server.py",),
     "py3langid": ("frontdesk/text/language.py",),
 }
 """The only places that may import an outside system (a prefix of the path)."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import itertools
+import socket
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -14,10 +17,12 @@ import numpy as np
 import orjson
 import pytest
 
-from frontdesk.bundle import Bundle
+from frontdesk.bundle import Arrays, Bundle, Encoded
 from frontdesk.errors import InvalidRequest, UsageError
 from frontdesk.serving.asking import asker_for
+from frontdesk.serving.model import Limits
 from frontdesk.serving.tensors import Tensor, array_of, tensor_of
+from frontdesk.serving.transformer import TransformerModel
 from tests.bundles import EmailRun
 from tests.intent_bundles import IntentRun, as_request
 from tests.serving.process import ServerProcess, free_port
@@ -237,6 +242,61 @@ def test_the_trace_goes_on_and_a_strange_predictor_is_no_500(ticket_bundle: Path
         assert "private" not in server.log.read_text("utf-8")
     recorder.shutdown()
     recorder.server_close()
+
+
+def test_a_predictor_that_hangs_is_left_alone_for_a_moment() -> None:
+    """Its silence is paid for by one request, not by everybody."""
+    bundle = Silent()
+    with socket.create_server(("127.0.0.1", 0)) as hung:
+        model = TransformerModel(
+            "m", lambda: bundle, Limits(), asker_for(f"127.0.0.1:{hung.getsockname()[1]}", "v2", seconds=0.2)
+        )
+        model.open()
+
+        async def ask_often() -> list[Any]:
+            answers = [(await model({"instances": [{}]}))[0].answers for _ in range(20)]
+            await model.close()
+            return answers
+
+        assert asyncio.run(ask_often()) == [["without"]] * 20
+        hung.settimeout(0.0)
+        connections = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                hung.accept()[0].close()
+                connections += 1
+        assert connections == 1
+    model.stop()
+
+
+class Silent(Bundle):
+    """The ends of a bundle, with nothing between them."""
+
+    model_id, inputs, outputs = "0" * 20, {}, {}  # type: ignore[var-annotated]
+
+    def __init__(self) -> None:
+        """Hold nothing."""
+
+    def encode(self, instances: Any) -> Encoded:
+        return Encoded(instances, None)
+
+    def run(self, asked: Any) -> Arrays:
+        return {}
+
+    def decide(self, encoded: Encoded, outputs: Arrays | None) -> list[str]:
+        return ["without" if outputs is None else "with"] * len(encoded.asked)
+
+    def pack(self, asked: Any) -> dict[str, np.ndarray]:
+        return {"x": np.zeros(len(asked), np.float32)}
+
+    def unpack(self, arrays: Arrays) -> Any:
+        return list(arrays["x"])
+
+    def example(self) -> dict[str, Any]:
+        return {}
+
+    def dump(self, answers: Any) -> bytes:
+        return orjson.dumps(list(answers))
 
 
 def test_wrong_addresses_and_arrays_are_refused() -> None:
