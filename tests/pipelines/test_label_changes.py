@@ -185,7 +185,8 @@ def test_a_trained_model_answers_in_the_new_labels_only(desk: Desk, kind: str) -
 def test_old_predictions_and_counts_go_on(desk: Desk, projected: LabelBundle) -> None:
     old = LabelBundle.load(desk.bundles.network)
     said = [answer.labels["reply"].label for answer in old.predict_columns(desk.columns(old, 200), 200)]
-    mapped = RowMapper(desk.history).map_labels("reply", said, written=old.lineage.trained)
+    trained, newest = desk.history.at(old.lineage.trained), desk.history.at()
+    mapped = [desk.history.map_label("reply", label, trained, newest) for label in said]
     gone = {"Search with the carrier": "retired", "Loyalty offer": "ask", "Free repair": "ask"}
     for label, one in zip(said, mapped, strict=True):
         assert (one.label is None) == (label in gone), label
