@@ -265,7 +265,7 @@ def test_a_model_trained_again_meets_the_old_one_in_the_new_labels(desk: Desk, t
 
 
 def test_readiness_tells_what_a_label_file_makes_of_a_table(desk: Desk) -> None:
-    report = readiness("ticket", str(desk.data), DEFAULT_TICKET_COLUMNS, RowMapper(desk.history))
+    report = readiness("ticket", str(desk.data), DEFAULT_TICKET_COLUMNS, relabel=RowMapper(desk.history))
     assert set(dict(report.heads["reply"].top)) <= desk.valid("reply")
     assert any(NONSENSE in words for words in report.words)
 
