@@ -25,13 +25,16 @@ from frontdesk.taxonomy import (
     History,
     Lineage,
     Projected,
+    Prototypes,
     RowMapper,
     Taxonomy,
     TaxonomyView,
     hold_back,
+    introduce,
     load_taxonomy,
     require_fit,
 )
+from frontdesk.taxonomy.prototypes import MIN_EXAMPLES
 from frontdesk.text.cleaning import clean
 
 _REMEDY = "Copy the bundle again from where it was made"
@@ -45,6 +48,7 @@ class LabelBundle(Bundle):
         spec, policy, taxonomy: parsed parts; the labels are those that answers are in.
         model: gives probabilities of the labels that it was trained with: an engine, or the classical model.
         lineage: how those stand in time.
+        prototypes: ``{head: places of its labels}``; empty for a model that gives texts no vectors.
         history: the label file that answers are by; None where there is none.
     """
 
@@ -58,6 +62,8 @@ class LabelBundle(Bundle):
         self.history: History | None = self.lineage.history
         self.label_version = None if self.history is None else self.lineage.trained
         self._view: TaxonomyView | None = None
+        self.prototypes: dict[str, Prototypes] = {}
+        self._new: dict[str, Prototypes] = {}
         self.policy = Policy.from_json(parsed(folder, POLICY))
         if self.taxonomy != Taxonomy.of(self.spec):
             raise BundleError("the labels are not those of spec.json", where=TAXONOMY, remedy=_REMEDY)
@@ -95,6 +101,7 @@ class LabelBundle(Bundle):
             UsageError: a head has no label in that version.
         """
         view = self.lineage.view(self._trained_taxonomy, history, version)
+        counts = view.counts(self._trained_spec.label_counts)
         made = copy.copy(self)
         made.history, made.label_version = history, view.version
         made._view = None if view.same else view
@@ -102,9 +109,31 @@ class LabelBundle(Bundle):
         made.spec = replace(
             self._trained_spec,
             labels={head: tree.labels for head, tree in view.taxonomy.heads.items()},
-            label_counts=view.counts(self._trained_spec.label_counts),
+            label_counts=counts,
         )
+        made._new = self._newcomers(history, view, counts)
         return made
+
+    def vectors(self, columns: Mapping[str, Sequence[Any]], rows: int) -> np.ndarray:
+        """Return what `prototypes` compares, float [rows, D]; asked only of a model that has them."""
+        raise NotImplementedError
+
+    def _newcomers(
+        self, history: History, view: TaxonomyView, counts: Mapping[str, Sequence[int]]
+    ) -> dict[str, Prototypes]:
+        """Return per head the prototypes with the labels that have texts in the label file and too few rows."""
+        found = {}
+        for head, tree in view.taxonomy.heads.items():
+            known = self.prototypes.get(head) if head in history.heads else None
+            if known is None:
+                continue
+            few = {label for label, rows in zip(tree.labels, counts[head], strict=True) if rows < MIN_EXAMPLES}
+            texts = [(name, text) for name, text in history.prototype_texts(head, view.version) if name in few]
+            if texts:
+                names, written = zip(*texts, strict=True)
+                vectors = self.vectors({self.spec.text[-1]: written}, len(written))
+                found[head] = known.extended(vectors, names)
+        return found
 
     def relabel(self) -> RowMapper | None:
         """Return what brings the labels of rows of every age to the version of the answers; None: they stay."""
@@ -130,8 +159,16 @@ class LabelBundle(Bundle):
         """Return `probabilities` with the share of each row that lay on labels without a successor."""
         trained = self.model.probabilities(columns, rows)
         if self._view is None:
-            return {head: Projected(values, np.zeros(rows, np.float32)) for head, values in trained.items()}
-        return self._view.apply(trained, columns)
+            made = {head: Projected(values, np.zeros(rows, np.float32)) for head, values in trained.items()}
+        else:
+            made = self._view.apply(trained, columns)
+        if self._new:
+            vectors = self.vectors(columns, rows)
+            for head, prototypes in self._new.items():
+                labels = self.taxonomy.heads[head].labels
+                told = introduce(made[head].probabilities, labels, prototypes, vectors)
+                made[head] = replace(made[head], probabilities=told)
+        return made
 
     def predict(self, instances: Any) -> list[Prediction]:
         """Answer request instances. Raises `InvalidRequest` that names the instance and the field."""
@@ -141,7 +178,7 @@ class LabelBundle(Bundle):
         """Answer ``rows`` records given as raw columns; an absent column is missing in every row."""
         if rows == 0:
             return []
-        projected = None if self._view is None else self.project(columns, rows)
+        projected = None if self._view is None and not self._new else self.project(columns, rows)
         if projected is None:  # the usual way costs nothing more
             probabilities = self.model.probabilities(columns, rows)
         else:

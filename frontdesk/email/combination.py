@@ -18,11 +18,11 @@ from frontdesk.evaluation.calibration import fit_temperature
 
 _GRID = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Weights tried, of the second model and of the other heads."""
-_SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+_SHARES = (0.0, 0.1, 0.2)
 _INDEPENDENT = 0.5
 """Rows per counted row that are added to the joint counts of two heads as if these were independent."""
 _PARTS = 5
-_ENOUGH = 50
+_ENOUGH = 20
 """Held-out rows that a head needs before anything is fitted."""
 
 
@@ -136,11 +136,7 @@ def fit_combination(
 
 
 def _mix(scores: list[np.ndarray], labels: np.ndarray) -> Combination:
-    """Return the temperatures and weights of the models.
-
-    Of the weights whose loss is within a standard error of the least, the second model, the linear path, gets the
-    most: trained on every row it gains more than the network on what it was when these answers were held out.
-    """
+    """Return the temperatures and weights of the models: those of the least loss."""
     models, count = len(scores), scores[0].shape[1]
     even = Combination(np.ones(models), np.full(models, 1 / models), np.zeros(count), np.zeros((0, count)), 0.0, 1.0)
     known = labels >= 0
@@ -155,10 +151,8 @@ def _mix(scores: list[np.ndarray], labels: np.ndarray) -> Combination:
         mixed = replace(even, weights=np.array([1 - share, share]))
         temperature = fit_temperature(_opinion(found, mixed), target)
         tried.append(replace(mixed, weights=mixed.weights / temperature))
-        losses.append(_losses(_opinion(found, tried[-1]), target))
-    more = np.array(losses) - losses[int(np.argmin(np.mean(losses, axis=1)))]
-    close = more.mean(axis=1) <= more.std(axis=1) / np.sqrt(len(target))
-    return tried[int(np.flatnonzero(close)[-1])]
+        losses.append(float(_losses(_opinion(found, tried[-1]), target).mean()))
+    return tried[int(np.argmin(losses))]
 
 
 def _fit_head(

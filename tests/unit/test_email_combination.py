@@ -58,7 +58,7 @@ def test_held_out_answers_are_those_of_rows_with_the_label() -> None:
     assert np.abs(again - held_out["topic"]).mean() < 0.02, "only a row's own labels keep them apart"
 
 
-@pytest.mark.parametrize("rows", [0, 1, 20])
+@pytest.mark.parametrize("rows", [0, 1, 19])
 def test_few_rows_leave_the_plain_mean(rows: int) -> None:
     scores, labels = _desk()
     scores = {head: [one[:rows] for one in found] for head, found in scores.items()}
