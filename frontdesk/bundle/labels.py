@@ -191,7 +191,12 @@ class LabelBundle(Bundle):
         }
         if projected is not None:
             answers = {
-                head: hold_back(answer, projected[head].lost, auto=self.policy.heads[head].auto)
+                head: hold_back(
+                    answer,
+                    projected[head].lost,
+                    auto=self.policy.heads[head].auto,
+                    new_labels=self._new[head].new if head in self._new else (),
+                )
                 for head, answer in answers.items()
             }
         return [
