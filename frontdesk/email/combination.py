@@ -17,8 +17,10 @@ import numpy as np
 from frontdesk.evaluation.calibration import fit_temperature
 
 _GRID = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Weights tried of what the other heads say."""
-_SHARE = 0.1
+"""Weights tried, of the second model and of the other heads."""
+_LINEAR = 0.75
+"""Usual weight of the second model, the linear path; the first is the network."""
+_SHARE = 0.05
 """Of the log prior: lifts rare labels, and costs the frequent ones next to nothing."""
 _INDEPENDENT = 0.5
 """Rows per counted row that are added to the joint counts of two heads as if these were independent."""
@@ -137,9 +139,9 @@ def fit_combination(
 
 
 def _mix(scores: list[np.ndarray], labels: np.ndarray) -> Combination:
-    """Return the temperatures and weights of the models: both alike, unless one alone is right more often.
+    """Return the temperatures and weights of the models.
 
-    Weights of the least loss leant on the linear path and were a point less accurate in cross-validation.
+    Of the weights whose loss is within a standard error of the least, the one nearest to `_LINEAR` is taken.
     """
     models, count = len(scores), scores[0].shape[1]
     even = Combination(np.ones(models), np.full(models, 1 / models), np.zeros(count), np.zeros((0, count)), 0.0, 1.0)
@@ -148,10 +150,16 @@ def _mix(scores: list[np.ndarray], labels: np.ndarray) -> Combination:
         return even
     found, target = [one[known].astype(np.float64) for one in scores], labels[known]
     even = replace(even, temperatures=np.array([fit_temperature(one, target) for one in found]))
-    tried = [even, *(replace(even, weights=alone) for alone in np.eye(models))]
-    right = [float((_opinion(found, one).argmax(1) == target).mean()) for one in tried]
-    best = tried[int(np.argmax(right))]
-    return replace(best, weights=best.weights / fit_temperature(_opinion(found, best), target))
+    if models != 2:
+        return even
+    tried, losses = [], []
+    for share in _GRID:
+        mixed = replace(even, weights=np.array([1 - share, share]))
+        tried.append(replace(mixed, weights=mixed.weights / fit_temperature(_opinion(found, mixed), target)))
+        losses.append(_losses(_opinion(found, tried[-1]), target))
+    more = np.array(losses) - losses[int(np.argmin(np.mean(losses, axis=1)))]
+    close = np.flatnonzero(more.mean(axis=1) <= more.std(axis=1) / np.sqrt(len(target)))
+    return tried[min(close, key=lambda place: abs(_GRID[place] - _LINEAR))]
 
 
 def _fit_head(
