@@ -8,7 +8,7 @@ import typer
 
 from frontdesk.cli.output import Columns, Json, Recipe, Taxonomy, TaxonomyVersion, console, print_json
 from frontdesk.errors import UsageError
-from frontdesk.recipes import names, simulation
+from frontdesk.recipes import jobs, names, simulation
 
 
 def simulate(
@@ -37,13 +37,15 @@ def readiness(
     as_json: bool = Json,
 ) -> None:
     """Say, before any training, what a table is good for."""
-    from frontdesk.label_jobs import relabel_of
+    from frontdesk.label_jobs import LabelJobs, relabel_of
     from frontdesk.readiness import readiness as examine
     from frontdesk.records import load_columns
 
     check_recipe(recipe)
     mapping = load_columns(columns, recipe)
-    report = examine(recipe, data, mapping, relabel_of(taxonomy, taxonomy_version, mapping))
+    room = jobs(recipe)
+    prepare = room.prepare(room.parameters("{}"))[0] if isinstance(room, LabelJobs) else None
+    report = examine(recipe, data, mapping, prepare=prepare, relabel=relabel_of(taxonomy, taxonomy_version, mapping))
     if as_json:
         print_json(report.to_json())
     else:

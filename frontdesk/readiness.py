@@ -21,6 +21,7 @@ from frontdesk.leakage import Suspect, suspects
 from frontdesk.probe import PROBE_ROWS, Expectation, probe
 from frontdesk.records import Columns
 from frontdesk.sample import Sample
+from frontdesk.snapshots import Prepare
 from frontdesk.splits import NO_TIME
 from frontdesk.tables import read_batches
 from frontdesk.taxonomy import RowMapper
@@ -108,13 +109,21 @@ class Readiness:
         return Group(*_render(self))
 
 
-def readiness(recipe: str, data: str, columns: Columns, relabel: RowMapper | None = None) -> Readiness:
+def readiness(
+    recipe: str,
+    data: str,
+    columns: Columns,
+    *,
+    prepare: Prepare | None = None,
+    relabel: RowMapper | None = None,
+) -> Readiness:
     """Read a table once and report on it, in bounded memory.
 
     Args:
         recipe: what the table is for.
         data: path or address of the table.
         columns: what its columns mean.
+        prepare: what job 1 does to rows before it stores them: what a model learns from is examined, not what came in.
         relabel: brings the labels of its rows to one version, as a run with a label file would.
 
     Raises:
@@ -125,8 +134,9 @@ def readiness(recipe: str, data: str, columns: Columns, relabel: RowMapper | Non
         raise BadColumns("the mapping names no label", remedy=f"Name one of {', '.join(columns.known_heads)}")
     census, sample, reasons = Census(columns), Sample(SAMPLE_ROWS), Counter[str]()
     for batch in read_batches(data, columns):
-        if relabel is not None:
-            batch = replace(batch, rows=relabel(batch.rows))
+        for change in (prepare, relabel):
+            if change is not None:
+                batch = replace(batch, rows=change(batch.rows))
         census.add(batch)
         sample.add(batch.rows)
         reasons.update(f"{one.field}: {one.reason}" if one.field else one.reason for one in batch.refused)

@@ -32,6 +32,7 @@ KINDS = {
             "combination.safetensors",
             "grams.json",
             "linear.safetensors",
+            "prototypes.safetensors",
         ),
         "frontdesk.email.opening:open_email",
     ),

@@ -28,13 +28,16 @@ from frontdesk.taxonomy import (
     History,
     Lineage,
     Projected,
+    Prototypes,
     RowMapper,
     Taxonomy,
     TaxonomyView,
     hold_back,
+    introduce,
     load_taxonomy,
     require_fit,
 )
+from frontdesk.taxonomy.prototypes import MIN_EXAMPLES
 from frontdesk.text.cleaning import clean
 
 _REMEDY = "Copy the bundle again from where it was made"
@@ -56,6 +59,7 @@ class LabelBundle(Bundle):
         spec, policy, taxonomy: parsed parts; the labels are those that answers are in.
         model: gives probabilities of the labels that it was trained with: an engine, or the classical model.
         lineage: how those stand in time.
+        prototypes: ``{head: places of its labels}``; empty for a model that gives texts no vectors.
         history: the label file that answers are by; None where there is none.
         served: the policy file that decides; None where the bundle's own policy does.
     """
@@ -72,6 +76,8 @@ class LabelBundle(Bundle):
         self._view: TaxonomyView | None = None
         self.served: ServedPolicy | None = None
         self._unknown: UnknownWords | None = None
+        self.prototypes: dict[str, Prototypes] = {}
+        self._new: dict[str, Prototypes] = {}
         self.policy = Policy.from_json(parsed(folder, POLICY))
         if self.taxonomy != Taxonomy.of(self.spec):
             raise BundleError("the labels are not those of spec.json", where=TAXONOMY, remedy=_REMEDY)
@@ -117,6 +123,7 @@ class LabelBundle(Bundle):
             UsageError: a head has no label in that version.
         """
         view = self.lineage.view(self._trained_taxonomy, history, version)
+        counts = view.counts(self._trained_spec.label_counts)
         made = copy.copy(self)
         made.history, made.label_version = history, view.version
         made._view = None if view.same else view
@@ -124,8 +131,9 @@ class LabelBundle(Bundle):
         made.spec = replace(
             self._trained_spec,
             labels={head: tree.labels for head, tree in view.taxonomy.heads.items()},
-            label_counts=view.counts(self._trained_spec.label_counts),
+            label_counts=counts,
         )
+        made._new = self._newcomers(history, view, counts)
         return made
 
     def under(self, policy: PolicyFile) -> LabelBundle:
@@ -141,6 +149,27 @@ class LabelBundle(Bundle):
         made.served, made.policy = served, served.policy
         made._unknown = None if served.scope is None else UnknownWords(self.spec)
         return made
+
+    def vectors(self, columns: Mapping[str, Sequence[Any]], rows: int) -> np.ndarray:
+        """Return what `prototypes` compares, float [rows, D]; asked only of a model that has them."""
+        raise NotImplementedError
+
+    def _newcomers(
+        self, history: History, view: TaxonomyView, counts: Mapping[str, Sequence[int]]
+    ) -> dict[str, Prototypes]:
+        """Return per head the prototypes with the labels that have texts in the label file and too few rows."""
+        found = {}
+        for head, tree in view.taxonomy.heads.items():
+            known = self.prototypes.get(head) if head in history.heads else None
+            if known is None:
+                continue
+            few = {label for label, rows in zip(tree.labels, counts[head], strict=True) if rows < MIN_EXAMPLES}
+            texts = [(name, text) for name, text in history.prototype_texts(head, view.version) if name in few]
+            if texts:
+                names, written = zip(*texts, strict=True)
+                vectors = self.vectors({self.spec.text[-1]: written}, len(written))
+                found[head] = known.extended(vectors, names)
+        return found
 
     def relabel(self) -> RowMapper | None:
         """Return what brings the labels of rows of every age to the version of the answers; None: they stay."""
@@ -170,8 +199,16 @@ class LabelBundle(Bundle):
         self, trained: Mapping[str, np.ndarray], columns: Mapping[str, Sequence[Any]], rows: int
     ) -> dict[str, Projected]:
         if self._view is None:
-            return {head: Projected(values, np.zeros(rows, np.float32)) for head, values in trained.items()}
-        return self._view.apply(dict(trained), columns)
+            made = {head: Projected(values, np.zeros(rows, np.float32)) for head, values in trained.items()}
+        else:
+            made = self._view.apply(dict(trained), columns)
+        if self._new:
+            vectors = self.vectors(columns, rows)
+            for head, prototypes in self._new.items():
+                labels = self.taxonomy.heads[head].labels
+                told = introduce(made[head].probabilities, labels, prototypes, vectors)
+                made[head] = replace(made[head], probabilities=told)
+        return made
 
     def prepare(self, columns: Mapping[str, Sequence[Any]], rows: int) -> Mapping[str, Sequence[Any]]:
         """Return raw columns as the model takes them: as they are."""
@@ -203,7 +240,7 @@ class LabelBundle(Bundle):
         if any(outputs[head].shape != (rows, count) for head, count in self._trained_heads.items()):
             raise PredictorUnavailable("the predictor serves another model", remedy="Serve one bundle in both")
         probabilities, lost = outputs, None
-        if self._view is not None:  # the usual way costs nothing more
+        if self._view is not None or self._new:  # the usual way costs nothing more
             projected = self._projected(outputs, columns, rows)
             probabilities = {head: made.probabilities for head, made in projected.items()}
             lost = {head: made.lost for head, made in projected.items()}
@@ -215,7 +252,12 @@ class LabelBundle(Bundle):
         }
         if lost is not None:
             answers = {
-                head: hold_back(answer, lost[head], auto=self.policy.heads[head].auto)
+                head: hold_back(
+                    answer,
+                    lost[head],
+                    auto=self.policy.heads[head].auto,
+                    new_labels=self._new[head].new if head in self._new else (),
+                )
                 for head, answer in answers.items()
             }
         found = [

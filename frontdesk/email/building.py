@@ -54,7 +54,7 @@ def describe_network(
 
         content["hub"] = described(pretrained(parameters.encoder_name))
     else:
-        content |= {"directions": directions, "hidden": parameters.hidden}
+        content |= {"directions": directions, "hidden": parameters.hidden, "members": parameters.members}
     return content
 
 
@@ -85,4 +85,4 @@ def _network(content: dict[str, Any], heads: dict[str, int], parameters: EmailPa
     if content["encoder"] != "subword":
         raise BundleError("there is no encoder of that kind", where=CONFIG)
     dropout = 0.0 if parameters is None else parameters.dropout
-    return SubwordNetwork(content["directions"], levels, heads, content["hidden"], dropout=dropout)
+    return SubwordNetwork(content["directions"], levels, heads, content["hidden"], content["members"], dropout=dropout)

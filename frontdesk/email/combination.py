@@ -18,11 +18,14 @@ from frontdesk.evaluation.calibration import fit_temperature
 
 _GRID = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Weights tried, of the second model and of the other heads."""
-_SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+_LINEAR = 0.75
+"""Usual weight of the second model, the linear path; the first is the network."""
+_SHARE = 0.05
+"""Of the log prior: lifts rare labels, and costs the frequent ones next to nothing."""
 _INDEPENDENT = 0.5
 """Rows per counted row that are added to the joint counts of two heads as if these were independent."""
 _PARTS = 5
-_ENOUGH = 50
+_ENOUGH = 20
 """Held-out rows that a head needs before anything is fitted."""
 
 
@@ -138,8 +141,7 @@ def fit_combination(
 def _mix(scores: list[np.ndarray], labels: np.ndarray) -> Combination:
     """Return the temperatures and weights of the models.
 
-    Of the weights whose loss is within a standard error of the least, the second model, the linear path, gets the
-    most: trained on every row it gains more than the network on what it was when these answers were held out.
+    Of the weights whose loss is within a standard error of the least, the one nearest to `_LINEAR` is taken.
     """
     models, count = len(scores), scores[0].shape[1]
     even = Combination(np.ones(models), np.full(models, 1 / models), np.zeros(count), np.zeros((0, count)), 0.0, 1.0)
@@ -153,12 +155,11 @@ def _mix(scores: list[np.ndarray], labels: np.ndarray) -> Combination:
     tried, losses = [], []
     for share in _GRID:
         mixed = replace(even, weights=np.array([1 - share, share]))
-        temperature = fit_temperature(_opinion(found, mixed), target)
-        tried.append(replace(mixed, weights=mixed.weights / temperature))
+        tried.append(replace(mixed, weights=mixed.weights / fit_temperature(_opinion(found, mixed), target)))
         losses.append(_losses(_opinion(found, tried[-1]), target))
     more = np.array(losses) - losses[int(np.argmin(np.mean(losses, axis=1)))]
-    close = more.mean(axis=1) <= more.std(axis=1) / np.sqrt(len(target))
-    return tried[int(np.flatnonzero(close)[-1])]
+    close = np.flatnonzero(more.mean(axis=1) <= more.std(axis=1) / np.sqrt(len(target)))
+    return tried[min(close, key=lambda place: abs(_GRID[place] - _LINEAR))]
 
 
 def _fit_head(
@@ -191,7 +192,7 @@ def _fit_head(
         weight = _GRID[int(np.argmin(losses))]
         logits = logits + weight * said
     prior = np.log(np.maximum(np.bincount(target, minlength=count), 0.5) / len(target))
-    bias = -_choose_share(logits, prior, target) * prior
+    bias = -_SHARE * prior
     temperature = fit_temperature(logits + bias, target)
     fitted = replace(plain, bias=bias, cross=matrix, cross_weight=weight, temperature=temperature)
     return fitted, _probabilities(logits + bias, temperature)
@@ -216,27 +217,6 @@ def _losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return the negative log-likelihood of every row, [N]."""
     found: np.ndarray = -log_softmax(logits)[np.arange(len(labels)), labels]
     return found
-
-
-def _choose_share(logits: np.ndarray, prior: np.ndarray, labels: np.ndarray) -> float:
-    """Return the share of the log prior with the best accuracy plus half of the macro-F1, of held-out logits.
-
-    Half, because a macro-F1 rests on the few rows of the rare labels, while a mail less is a mail less.
-    """
-    logits = log_softmax(logits)
-    accuracy, f1 = [], []
-    for share in _SHARES:
-        found = (logits - share * prior).argmax(1)
-        accuracy.append(float((found == labels).mean()))
-        f1.append(macro_f1(labels, found, len(prior)))
-    # One share's figure is noisy: the neighbours have a say.
-    worth = np.pad(np.array(accuracy) + 0.5 * np.array(f1), 1, "edge")
-    return _SHARES[int(np.convolve(worth, [0.25, 0.5, 0.25], "valid").argmax())]
-
-
-def macro_f1(labels: np.ndarray, found: np.ndarray, count: int) -> float:
-    """Return the mean F1 of the labels that occur."""
-    return float(per_label(labels, found, count)[2].mean())
 
 
 def per_label(labels: np.ndarray, found: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

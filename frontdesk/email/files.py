@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,11 @@ from frontdesk.email.linear import Linear
 from frontdesk.errors import BundleError
 from frontdesk.preprocessing.spec import Spec
 from frontdesk.storage import canonical_json
+from frontdesk.taxonomy import Prototypes
 
 CONFIG, WEIGHTS, MODEL = "config.json", "weights.safetensors", "model.onnx"
 COMBINATION, LINEAR, GRAMS = "combination.safetensors", "linear.safetensors", "grams.json"
+PROTOTYPES = "prototypes.safetensors"
 _FORMAT = 1
 
 
@@ -96,6 +98,27 @@ def load_combination(folder: Path, heads: Mapping[str, Any]) -> dict[str, Combin
     names = {"temperatures", "weights", "bias", "cross", "cross_weight", "temperature"}
     arrays = _load(folder, COMBINATION, {f"{head}.{name}" for head in heads for name in names})
     return {head: Combination.of({name: arrays[f"{head}.{name}"] for name in names}) for head in heads}
+
+
+def save_prototypes(folder: Path, fitted: Mapping[str, Prototypes]) -> None:
+    """Write ``prototypes.safetensors``: the labels' places in the latent space."""
+    arrays = {f"{head}.{name}": array for head, one in fitted.items() for name, array in one.arrays().items()}
+    save_file(arrays, folder / PROTOTYPES)
+
+
+def load_prototypes(folder: Path, heads: Mapping[str, Sequence[str]]) -> dict[str, Prototypes]:
+    """Read ``prototypes.safetensors``; empty where the model has none. Raises `BundleError` where it does not fit."""
+    if not (folder / PROTOTYPES).is_file():
+        return {}
+    names = ("centre", "directions", "temperature")
+    arrays = _load(folder, PROTOTYPES, {f"{head}.{name}" for head in heads for name in names})
+    found = {
+        head: Prototypes.of(sorted(labels), {name: arrays[f"{head}.{name}"] for name in names})
+        for head, labels in heads.items()
+    }
+    if any(len(one.directions) != len(one.labels) for one in found.values()):
+        raise BundleError("the prototypes are not of the labels of spec.json", where=PROTOTYPES)
+    return found
 
 
 def _load(folder: Path, name: str, wanted: set[str]) -> dict[str, np.ndarray]:

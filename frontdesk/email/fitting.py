@@ -141,15 +141,21 @@ class Fitting:
         return loss.detach()
 
     def _loss(self, logits: dict[str, Tensor], labels: dict[str, Tensor]) -> Tensor:
-        """Mean cross-entropy of every head over the rows that have its label."""
+        """Mean cross-entropy of every head over the rows that have its label.
+
+        Where a row has several answers, [N, M, K], each counts.
+        """
         total = torch.zeros((), device=self.device)
         for head, values in logits.items():
             known = labels[head] >= 0
             if not bool(known.any()):
                 continue
-            values = values[known].float()
+            values, truth = values[known].float(), labels[head][known]
+            if values.dim() == 3:
+                truth = truth.repeat_interleave(values.shape[1])
+                values = values.flatten(0, 1)
             adjusted = values + F.pad(self.priors[head], (0, values.shape[1] - len(self.priors[head])))
-            loss = F.cross_entropy(adjusted, labels[head][known], label_smoothing=self.parameters.label_smoothing)
+            loss = F.cross_entropy(adjusted, truth, label_smoothing=self.parameters.label_smoothing)
             total = total + loss * known.float().mean()
         if not total.requires_grad:  # no label in this batch
             total = total + 0.0 * sum(values.sum() for values in logits.values())

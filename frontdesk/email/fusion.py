@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 
 from frontdesk.email.engines import ENGINES, TOLERANCE, open_email_engine
-from frontdesk.email.files import COMBINATION, CONFIG, GRAMS, LINEAR, MODEL, WEIGHTS
+from frontdesk.email.files import COMBINATION, CONFIG, GRAMS, LINEAR, MODEL, PROTOTYPES, WEIGHTS
 from frontdesk.email.opening import KINDS
 from frontdesk.email.recipe import NAME, EmailParameters
 from frontdesk.email.tokens import TOKENIZER
@@ -49,7 +49,7 @@ def fuse_email(
 
             files[MODEL] = export_graph(model, spec, Path(scratch))
         else:
-            files |= {GRAMS: model / GRAMS, LINEAR: model / LINEAR}
+            files |= {name: model / name for name in (GRAMS, LINEAR, PROTOTYPES)}
         reference = open_email_engine(model, spec, "eager", golden=False)
         draft = draft_bundle(model, spec, snapshot, target, NAME, KINDS[parameters.encoder], files, reference, lineage)
     report("fuse", 1, 3, "golden rows")

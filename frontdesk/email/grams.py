@@ -17,7 +17,9 @@ import numpy as np
 from frontdesk.preprocessing.spec import inverse_document_frequency
 
 _WORD = re.compile(r"\w\w+")
-_CHARACTERS = (2, 3, 4)
+_CHARACTERS = (2, 3, 4, 5)
+_MIN_DOCUMENTS = 2
+"""Training rows that hold a gram: what one row alone holds tells of no other."""
 WORDS, SEQUENCES = "w", "c"
 """First letter of a gram: both kinds are weighted to unit length on their own."""
 
@@ -79,6 +81,8 @@ class Grams:
     def fit(cls, ids: Iterable[Sequence[int]], strings: Sequence[str], most: int) -> Grams:
         """Count the grams of training rows and keep the ``most`` frequent, half of them of either kind.
 
+        A gram that one row alone holds is left out.
+
         Args:
             ids: shifted ids of every row, padded with 0 or not.
             strings: what each shifted id stands for.
@@ -94,12 +98,16 @@ class Grams:
             kind + name: count
             for kind, counts in documents.items()
             for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[: most // 2]
+            if count >= _MIN_DOCUMENTS
         }
         names = sorted(kept)
         return cls(names, [kept[name] for name in names], rows, strings)
 
     def bags(self, ids: Iterable[Sequence[int]]) -> Bags:
-        """Return the TF-IDF weights of rows of shifted ids; each kind's have unit length."""
+        """Return the TF-IDF weights of rows of shifted ids; each kind's have unit length.
+
+        A gram counts by one plus the logarithm of how often it occurs.
+        """
         features: list[np.ndarray] = []
         weights: list[np.ndarray] = []
         begins = [0]
@@ -111,7 +119,7 @@ class Grams:
                 if not found:
                     continue
                 feature, count = np.array(found, np.int64).T
-                weight = self._idf[feature] * count.astype(np.float32)
+                weight = self._idf[feature] * (1 + np.log(count)).astype(np.float32)
                 features.append(feature)
                 weights.append(weight / np.sqrt(weight @ weight))
                 length += len(found)

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from frontdesk.bundle.folder import SPEC, parsed
 from frontdesk.bundle.labels import LabelBundle
 from frontdesk.email.engines import open_email_engine
-from frontdesk.email.files import CONFIG
+from frontdesk.email.engines.engine import MailEngine
+from frontdesk.email.files import CONFIG, load_prototypes
 from frontdesk.email.preparation import MailPreparation
 from frontdesk.preprocessing.spec import Spec
 
@@ -28,10 +30,15 @@ class EmailBundle(LabelBundle):
     partial = True
 
     def __init__(
-        self, folder: Path, manifest: dict[str, Any], spec: Spec, model: Any, preparation: MailPreparation
+        self, folder: Path, manifest: dict[str, Any], spec: Spec, model: MailEngine, preparation: MailPreparation
     ) -> None:
         super().__init__(folder, manifest, spec, model)
-        self.preparation = preparation
+        self.preparation, self._engine = preparation, model
+        self.prototypes = load_prototypes(folder, spec.labels)
+
+    def vectors(self, columns: Mapping[str, Sequence[Any]], rows: int) -> np.ndarray:
+        """Return the places of prepared texts in the latent space, float32 [rows, D]."""
+        return self._engine.vectors(columns, rows)
 
     def prepared(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """Clean and mask the rows of a raw table."""

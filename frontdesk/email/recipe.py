@@ -14,7 +14,7 @@ HEADS = ("business_line", "queue", "topic")
 HUB_DEFAULT = "distilbert-base-german-cased"
 
 _EPOCHS = {"subword": (6, 25), "hub": (1, 4)}
-_STEPS = {"subword": 1_500, "hub": 600}
+_STEPS = {"subword": 600, "hub": 600}
 _RATES = {"subword": 2e-3, "hub": 5e-5}
 
 
@@ -48,12 +48,14 @@ class EmailParameters(LabelParameters):
     # The subword encoder
     grams: int = Field(100_000, ge=2)
     """Most words, word pairs and character sequences."""
-    directions: int = Field(256, ge=1)
+    directions: int = Field(1024, ge=1)
     """Width of the latent space that the network reads."""
-    hidden: int = Field(384, ge=1)
+    hidden: int = Field(512, ge=1)
+    members: int = Field(3, ge=1)
+    """Networks of one hidden layer whose mean answers."""
 
     # Training
-    folds: int = Field(4, ge=1, le=10)
+    folds: int = Field(5, ge=1, le=10)
     """Parts of the training rows that are held out in turn, so that every row's held-out answer teaches how the models
     are combined. 1 holds out one part (`validation_share`). The ``hub`` encoder and large tables hold out one part."""
     epochs: int = Field(0, ge=0)

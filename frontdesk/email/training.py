@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 
 from frontdesk.email.building import build_network, describe_network
 from frontdesk.email.combination import Scores, fit_combination
-from frontdesk.email.files import WEIGHTS, GramPath, save_combination, write_config
+from frontdesk.email.files import WEIGHTS, GramPath, save_combination, save_prototypes, write_config
 from frontdesk.email.fitting import Fitting
 from frontdesk.email.grams import Bags, Grams
 from frontdesk.email.latent import fit_latent, project
@@ -32,6 +32,7 @@ from frontdesk.logs import event
 from frontdesk.preprocessing.spec import Spec
 from frontdesk.settings import settings
 from frontdesk.storage import MANIFEST, canonical_json, describe, digest, file_digest, write_atomically
+from frontdesk.taxonomy import Prototypes
 from frontdesk.tensors import TensorSet
 
 _log = logging.getLogger(__name__)
@@ -52,9 +53,10 @@ def train_email(tensors: Path, tokenizer: Path, work: Path, parameters: EmailPar
 
     Returns:
         ``work/model``: ``weights.safetensors``, ``config.json``, ``tokenizer.json``, ``combination.safetensors``,
-        for the subword encoder ``grams.json`` and ``linear.safetensors``; ``history.json`` (per epoch and head, of the
-        first fold), ``speed.json`` (samples per second of each epoch) and ``validation.safetensors`` (per head
-        calibrated probabilities float32 [n, K] and labels int32 [n] of held-out rows), manifest last.
+        for the subword encoder ``grams.json``, ``linear.safetensors`` and ``prototypes.safetensors``; ``history.json``
+        (per epoch and head, of the first fold), ``speed.json`` (samples per second of each epoch) and
+        ``validation.safetensors`` (per head calibrated probabilities float32 [n, K] and labels int32 [n] of held-out
+        rows), manifest last.
 
     Raises:
         TrainingError: too few labelled rows, or a loss that is not finite.
@@ -150,6 +152,7 @@ class _Run:
         if self.linear:
             rows = self.rows if len(self.parts) > 1 else np.setdiff1d(self.rows, held_out)
             self._save_linear(folder, rows)
+            save_prototypes(folder, self._prototypes())
         save_combination(folder, fitted)
         write_config(folder, self.network, self.spec, _portable(self.parameters))
         validation = {f"{head}.probabilities": found for head, found in held_out_answers.items()}
@@ -209,6 +212,15 @@ class _Run:
             np.concatenate([one.bias for one in fitted]),
         )
         GramPath(self.grams, side_by_side, self.directions).save(folder)
+
+    def _prototypes(self) -> dict[str, Prototypes]:
+        """Fit the labels' places in the latent space, beside which a later label finds its own."""
+        found = {}
+        for head, labels in self.labels.items():
+            rows = np.flatnonzero(labels >= 0)
+            names = [self.spec.labels[head][label] for label in labels[rows]]
+            found[head] = Prototypes.fit(np.asarray(self.data.numbers)[rows], names)
+        return found
 
 
 def _portable(parameters: EmailParameters) -> dict[str, Any]:

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 
-from frontdesk.errors import BundleError
+from frontdesk.engines.session import open_session
 from frontdesk.preprocessing.encoding import Encoder, level
 from frontdesk.preprocessing.spec import Spec
 
@@ -29,17 +28,7 @@ class GraphEngine:
 
     def __init__(self, folder: Path, spec: Spec) -> None:
         """Open ``model.onnx`` of a bundle. Raises `BundleError` where the runtime does not take it."""
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(folder / MODEL), sess_options=options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # the runtime raises a class of its own for each of its status codes
-            words = f"ONNX Runtime does not take the graph ({type(error).__name__})"
-            raise BundleError(words, where=MODEL, remedy="Make the bundle again") from error
+        self._session = open_session(folder / MODEL, threads=1)
         self._spec = spec
         self._encoder = Encoder(spec)
         self._heads = list(spec.labels)

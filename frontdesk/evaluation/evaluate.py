@@ -6,6 +6,7 @@ training loop. Every system in the tables answers the same rows.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from frontdesk import progress
 from frontdesk.bundle.labels import LabelBundle
 from frontdesk.evaluation import METRICS, PICTURES, PREDICTIONS, sections
 from frontdesk.evaluation.baselines import tfidf_svc
+from frontdesk.evaluation.label_drift import label_drift
 from frontdesk.evaluation.maps import maps
 from frontdesk.evaluation.metrics import classification
 from frontdesk.evaluation.outcomes import Outcome, measure
@@ -122,7 +124,14 @@ def evaluate(
     for name, other in others.items():
         evaluation.add_bundle(name, other)
     keys = text_keys(read_rows(store, snapshot_id, "train"), bundle.spec)
-    return evaluation.write(out, training_keys=keys, parameters=parameters.model_dump(mode="json"), history=history)
+    every = itertools.chain.from_iterable(read_rows(store, snapshot_id, split) for split in ("train", "test"))
+    return evaluation.write(
+        out,
+        training_keys=keys,
+        drift=label_drift(every, list(bundle.spec.labels)),
+        parameters=parameters.model_dump(mode="json"),
+        history=history,
+    )
 
 
 def evaluate_rows(
@@ -140,8 +149,13 @@ def evaluate_rows(
         with_report: the gate needs no report of a champion.
     """
     evaluation = _Evaluation(bundle, test, network=None, seed=seed, others=0)
-    keys = np.zeros(0, np.uint64)
-    return evaluation.write(out, training_keys=keys, parameters={"seed": seed}, with_report=with_report)
+    return evaluation.write(
+        out,
+        training_keys=np.zeros(0, np.uint64),
+        drift=label_drift(test.read(), list(bundle.spec.labels)),
+        parameters={"seed": seed},
+        with_report=with_report,
+    )
 
 
 class _Evaluation:
@@ -216,11 +230,21 @@ class _Evaluation:
         out: Path,
         *,
         training_keys: np.ndarray,
+        drift: dict[str, dict[str, Any]],
         parameters: dict[str, Any],
         history: list[dict[str, Any]] | None = None,
         with_report: bool = True,
     ) -> dict[str, Any]:
-        """Write the files of the evaluation; return the content of ``metrics.json``."""
+        """Write the files of the evaluation; return the content of ``metrics.json``.
+
+        Args:
+            out: folder.
+            training_keys: hashes of the texts of training, see `text_keys`.
+            drift: the labels of every month, see `label_drift`.
+            parameters: of the run.
+            history: entries of training, one per epoch.
+            with_report: draw the pictures and write the page.
+        """
         bundle, outcomes = self.bundle, self.outcomes
         slices = self.slices(training_keys)
         trees = {head: separator for head in outcomes if (separator := self._separator(head)) is not None}
@@ -241,6 +265,7 @@ class _Evaluation:
                 for head, outcome in outcomes.items()
             },
             "tree": {head: sections.tree_figures(outcomes[head], separator) for head, separator in trees.items()},
+            "label_drift": drift,
             "labels": {head: sections.label_figures(outcome) for head, outcome in outcomes.items()},
             "confusion": {head: sections.confusion_figures(outcome) for head, outcome in outcomes.items()},
             "data": self.test.data | {"separator": bundle.spec.separator},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from frontdesk.evaluation import plots
+from frontdesk.evaluation import monthly_plots, plots
 from frontdesk.evaluation.intervals import wilson
 from frontdesk.evaluation.report import head_name, systems
 
@@ -64,7 +64,9 @@ def _of_head(metrics: Mapping[str, Any], head: str) -> dict[str, str]:
     if shown:
         drawn[f"slices-{head}"] = plots.slices(f"slices-{head}", shown, metrics["test"][head]["accuracy"])
     if len(parts.get(MONTHS, [])) > 1:
-        drawn[f"months-{head}"] = plots.months(f"months-{head}", parts[MONTHS])
+        drawn[f"months-{head}"] = monthly_plots.months(f"months-{head}", parts[MONTHS])
+    if head in metrics["label_drift"]:
+        drawn[f"drift-{head}"] = monthly_plots.shares(f"drift-{head}", metrics["label_drift"][head])
     found = metrics["confusion"][head]
     if len(found["labels"]) > 1:
         drawn[f"confusion-{head}"] = plots.confusion(f"confusion-{head}", found["labels"], found["matrix"])

@@ -27,21 +27,21 @@ BLUE, ORANGE, GREEN, PURPLE, SKY, RED, YELLOW = (
 )
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED, YELLOW)
 GREY = "#8c8c8c"
-_INK = "#010203"  # stands for the page's text colour until the SVG is written
+INK = "#010203"  # stands for the page's text colour until the SVG is written
 _STYLE = {
     "svg.fonttype": "none",
     "text.parse_math": False,
     "font.family": "DejaVu Sans",
     "font.size": 9,
-    "axes.edgecolor": _INK,
-    "axes.labelcolor": _INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.linewidth": 0.6,
-    "text.color": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "grid.color": _INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": INK,
     "grid.alpha": 0.15,
     "grid.linewidth": 0.6,
     "legend.frameon": False,
@@ -84,7 +84,7 @@ def svg(name: str, words: str, size: tuple[float, float], draw: Draw) -> str:
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = buffer.getvalue()
-    text = _without_unused_ids(text[text.index("<svg") :].replace(_INK, "currentColor"))
+    text = _without_unused_ids(text[text.index("<svg") :].replace(INK, "currentColor"))
     opening = re.match(r"<svg[^>]*>", text)
     assert opening is not None
     box = re.search(r'viewBox="([^"]*)"', opening.group())
@@ -101,7 +101,8 @@ def _without_unused_ids(text: str) -> str:
     return re.sub(r' id="([^"]*)"', lambda found: found.group() if found.group(1) in used else "", text)
 
 
-def _percent(axis: Any) -> None:
+def percent_axis(axis: Any) -> None:
+    """Write an axis's ticks as percentages."""
     from matplotlib.ticker import FuncFormatter
 
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
@@ -119,7 +120,7 @@ def systems(name: str, rows: Sequence[tuple[str, float, float, float]]) -> str:
         for place, (_, value, low, high) in enumerate(rows):
             colour = BLUE if place == 0 else GREY
             axes.barh(place, value, height=0.62, color=colour, alpha=0.9 if place == 0 else 0.55)
-            axes.plot([low, high], [place, place], color=_INK, linewidth=1.2)
+            axes.plot([low, high], [place, place], color=INK, linewidth=1.2)
             axes.text(max(high, value) + 0.015, place, f"{100 * value:.1f} %", va="center")
         axes.set_yticks(range(len(rows)), [system for system, *_ in rows])
         axes.invert_yaxis()
@@ -127,7 +128,7 @@ def systems(name: str, rows: Sequence[tuple[str, float, float, float]]) -> str:
         axes.set_xticks(np.linspace(0, 1, 6))
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
-        _percent(axes.xaxis)
+        percent_axis(axes.xaxis)
 
     words = "; ".join(f"{system} {100 * value:.1f} %" for system, value, *_ in rows)
     return svg(name, f"Accuracy by system: {words}", (6.4, 0.5 + 0.36 * len(rows)), draw)
@@ -138,7 +139,7 @@ def calibration(name: str, figures: Mapping[str, Any]) -> str:
 
     def draw(figure: Any) -> None:
         axes = figure.subplots()
-        axes.plot([0, 1], [0, 1], color=_INK, linewidth=0.8, alpha=0.5, linestyle=(0, (4, 3)))
+        axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, alpha=0.5, linestyle=(0, (4, 3)))
         scaled = figures["bins_before"] != figures["bins"]
         before = [("bins_before", "before", ORANGE, "--")] if scaled else []
         for key, words, colour, style in (*before, ("bins", "after scaling", BLUE, "-")):
@@ -149,8 +150,8 @@ def calibration(name: str, figures: Mapping[str, Any]) -> str:
         axes.grid(True)
         if scaled:
             axes.legend(loc="upper left")
-        _percent(axes.xaxis)
-        _percent(axes.yaxis)
+        percent_axis(axes.xaxis)
+        percent_axis(axes.yaxis)
 
     words = f"Reliability curve; calibration error {figures['ece']}, before scaling {figures['ece_before']}"
     return svg(name, words, (3.8, 3.8), draw)
@@ -165,13 +166,13 @@ def automation(name: str, curves: Mapping[str, Sequence[Sequence[float]]]) -> st
             x, y = zip(*curve, strict=True)
             axes.plot(x, y, style, color=colour, label=head)
         for precision in (0.9, 0.95, 0.99):
-            axes.axhline(precision, color=_INK, linewidth=0.6, alpha=0.35, linestyle=":")
+            axes.axhline(precision, color=INK, linewidth=0.6, alpha=0.35, linestyle=":")
         lowest = min(point[1] for curve in curves.values() for point in curve)
         axes.set(xlim=(0, 1), ylim=(min(0.85, lowest), 1.005), xlabel="share answered", ylabel="precision")
         axes.grid(True, axis="x")
         axes.legend(loc="lower left")
-        _percent(axes.xaxis)
-        _percent(axes.yaxis)
+        percent_axis(axes.xaxis)
+        percent_axis(axes.yaxis)
 
     return svg(name, "Precision against the share of rows answered without a person", (5.2, 3.6), draw)
 
@@ -234,36 +235,17 @@ def slices(name: str, rows: Sequence[tuple[str, str, Mapping[str, Any]]], overal
             ticks.append(place)
             names.append(f"{shorten(value, 30)}  ({row['n']:,})")
             place += 1
-        axes.axvline(overall, color=_INK, linewidth=0.8, linestyle=(0, (4, 3)), alpha=0.6)
+        axes.axvline(overall, color=INK, linewidth=0.8, linestyle=(0, (4, 3)), alpha=0.6)
         axes.set_yticks(ticks, names, fontsize=8)
         axes.set(xlim=(0, 1), ylim=(place, -0.4))
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         axes.grid(True, axis="x")
-        _percent(axes.xaxis)
+        percent_axis(axes.xaxis)
 
     groups = len({slice_name for slice_name, *_ in rows})
     words = f"Accuracy of {len(rows)} slices against {100 * overall:.1f} % over all rows"
     return svg(name, words, (6.4, 0.6 + 0.22 * len(rows) + 0.34 * groups), draw)
-
-
-def months(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """Draw the accuracy by month with its interval."""
-
-    def draw(figure: Any) -> None:
-        axes = figure.subplots()
-        x = np.arange(len(rows))
-        axes.fill_between(
-            x, [row["low"] for row in rows], [row["high"] for row in rows], color=BLUE, alpha=0.2, linewidth=0
-        )
-        axes.plot(x, [row["accuracy"] for row in rows], color=BLUE, marker="o", markersize=3)
-        step = -(-len(rows) // 12)
-        axes.set_xticks(x[::step], [row["value"] for row in rows[::step]], rotation=45, ha="right", fontsize=8)
-        axes.set_ylim(0, 1)
-        axes.grid(True, axis="y")
-        _percent(axes.yaxis)
-
-    return svg(name, f"Accuracy by month, {rows[0]['value']} to {rows[-1]['value']}", (6.4, 2.6), draw)
 
 
 def learning(name: str, history: Sequence[Mapping[str, float]]) -> str:

@@ -166,6 +166,7 @@ def _head(metrics: Mapping[str, Any], head: str) -> dict[str, Any]:
         "calibration": metrics["calibration"][head],
         "automation": metrics["automation"][head],
         "tree": metrics["tree"].get(head),
+        "drift": metrics["label_drift"].get(head),
         "pairs": metrics["confusion"][head]["pairs"],
         "labels": metrics["labels"][head][:_MOST_LABELS],
         "all_labels": len(metrics["labels"][head]),

@@ -155,6 +155,14 @@ class History:
         """Return every version, the oldest first."""
         return tuple(self._versions)
 
+    def prototype_texts(self, head: str, when: When = None) -> list[tuple[str, str]]:
+        """Return the descriptions and examples of a head's valid labels as ``(name, text)``."""
+        found = []
+        for label, name in self.at(when).heads[head].items():
+            begun = self.labels[head][label]
+            found += [(name, text) for text in (begun.description, *begun.examples) if text]
+        return found
+
     def at(self, when: When = None) -> Version:
         """Return the version in force on a day; the newest for None. Raises `UsageError` for what is no day."""
         if isinstance(when, Version):

@@ -187,7 +187,7 @@ def hold_back(
 
     A threshold was learnt on the model's own probabilities, so what was lost counts against an answer: it abstains
     where `MOSTLY_LOST`, and is not automatic where its probability before scaling is below the threshold (both with
-    the reason ``retired``). A label that still starts from prototypes is never automatic (``new_label``).
+    the reason ``retired``). A label that still starts from prototypes is suggested at most (``prototype``).
 
     Args:
         answers: of one head, decided on projected probabilities, [N].
@@ -201,10 +201,10 @@ def hold_back(
 def _held(answer: LabelPrediction, lost: float, auto: float | None, new_labels: Collection[str]) -> LabelPrediction:
     if lost >= MOSTLY_LOST:
         return answer.model_copy(update={"decision": "abstain", "level": "none", "reason": "retired"})
+    if answer.label in new_labels and answer.decision != "abstain":
+        return answer.model_copy(update={"decision": "suggest", "level": "suggest", "reason": "prototype"})
     if answer.decision != "auto":
         return answer
-    if answer.label in new_labels:
-        return answer.model_copy(update={"decision": "suggest", "level": "suggest", "reason": "new_label"})
     if lost and (auto is None or answer.confidence * (1 - lost) < auto):
         return answer.model_copy(update={"decision": "suggest", "level": "suggest", "reason": "retired"})
     return answer

@@ -6,8 +6,8 @@ model that gives a text a vector can use it; nothing but NumPy runs here.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,17 +24,19 @@ class Prototypes:
     """Mean directions of labels.
 
     Attributes:
-        labels: [L].
+        labels: [L], those that were fitted first, then new ones.
         centre: mean of the vectors, float32 [D]; directions are taken from there, because what all texts share (as
             any encoder's vectors do) tells no label.
         directions: float32 [L, D], of length 1.
         temperature: of the softmax over cosines.
+        new: labels at the end of `labels` that the model does not know well.
     """
 
     labels: tuple[str, ...]
     centre: np.ndarray
     directions: np.ndarray
     temperature: float
+    new: tuple[str, ...] = ()
 
     @classmethod
     def fit(cls, vectors: np.ndarray, labels: Sequence[str]) -> Prototypes:
@@ -60,6 +62,30 @@ class Prototypes:
             temperature=_temperature(units, codes, sums),
         )
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the fitted values by name, float32; the labels' names are not in them."""
+        temperature = np.array([self.temperature], np.float32)
+        return {"centre": self.centre, "directions": self.directions, "temperature": temperature}
+
+    @classmethod
+    def of(cls, labels: Sequence[str], arrays: Mapping[str, np.ndarray]) -> Prototypes:
+        """Rebuild them from `arrays`."""
+        return cls(tuple(labels), arrays["centre"], arrays["directions"], float(arrays["temperature"][0]))
+
+    def extended(self, vectors: np.ndarray, labels: Sequence[str]) -> Prototypes:
+        """Return them with further labels.
+
+        Args:
+            vectors: of descriptions or examples, float [N, D].
+            labels: of each, [N].
+        """
+        names, codes = np.unique(np.asarray(labels, object).astype(str), return_inverse=True)
+        sums = np.zeros((len(names), self.directions.shape[1]))
+        np.add.at(sums, codes, _unit(vectors - self.centre))
+        directions = np.concatenate([self.directions, _unit(sums).astype(np.float32)])
+        new = tuple(names.tolist())
+        return replace(self, labels=(*self.labels, *new), directions=directions, new=(*self.new, *new))
+
     def scores(self, vectors: np.ndarray) -> np.ndarray:
         """Return cosines with the labels' directions, float32 [N, L]."""
         return np.asarray(_unit(vectors - self.centre) @ self.directions.T, np.float32)
@@ -70,11 +96,7 @@ class Prototypes:
 
 
 def introduce(
-    probabilities: np.ndarray,
-    labels: Sequence[str],
-    prototypes: Prototypes,
-    vectors: np.ndarray,
-    new_labels: Collection[str],
+    probabilities: np.ndarray, labels: Sequence[str], prototypes: Prototypes, vectors: np.ndarray
 ) -> np.ndarray:
     """Give new labels a place among a model's probabilities.
 
@@ -84,23 +106,17 @@ def introduce(
 
     Args:
         probabilities: float [N, T], rows sum to 1.
-        labels: of the columns, [T].
-        prototypes: fitted on known and new labels; a new label without a prototype gets nothing.
+        labels: of the columns, [T]; they hold every new label.
+        prototypes: of known and new labels.
         vectors: of the same rows, float [N, D].
-        new_labels: labels with too few rows.
 
     Returns:
         float32 [N, T], rows sum to 1.
     """
-    places = {label: place for place, label in enumerate(labels)}
-    new = [
-        (place, places[label])
-        for place, label in enumerate(prototypes.labels)
-        if label in new_labels and label in places
-    ]
-    if not new:
+    if not prototypes.new:
         return np.asarray(probabilities, np.float32)
-    sources, targets = (np.array(side) for side in zip(*new, strict=True))
+    sources = np.arange(len(prototypes.labels) - len(prototypes.new), len(prototypes.labels))
+    targets = np.array([list(labels).index(label) for label in prototypes.new])
     likely = prototypes.probabilities(vectors)[:, sources]
     whole = likely.sum(1, keepdims=True)
     taken = np.minimum(whole, MOST)

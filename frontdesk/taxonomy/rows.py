@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -50,18 +50,6 @@ class RowMapper:
             place = rows.schema.get_field_index(head)
             rows = rows.set_column(place, rows.schema.field(place), column)
         return rows
-
-    def map_labels(self, head: str, labels: Sequence[str | None], written: When) -> list[Mapped]:
-        """Map labels of one age, such as the predictions of an old model. A missing label stays one.
-
-        Args:
-            head: their head.
-            labels: names, [N].
-            written: version or day that they were given in.
-        """
-        version = self.history.at(written)
-        distinct = {label: self.history.map_label(head, label, version, self.version) for label in set(labels) if label}
-        return [distinct[label] if label else Mapped(None, "kept") for label in labels]
 
     def to_json(self, heads: Collection[str]) -> dict[str, Any]:
         """Return what a snapshot's manifest says of the heads that it has: version, label file, what became of rows."""

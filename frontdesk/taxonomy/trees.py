@@ -56,10 +56,6 @@ class LabelTree:
         """Every node, sorted."""
         return tuple(self.members)
 
-    def node_probabilities(self, probabilities: np.ndarray) -> np.ndarray:
-        """Sum leaf probabilities [N, leaves] into node probabilities, float64 [N, nodes], in the order of `nodes`."""
-        return np.stack([probabilities[:, place].sum(1, dtype=np.float64) for place in self.members.values()], axis=1)
-
 
 @dataclass(frozen=True)
 class Taxonomy:

@@ -185,7 +185,8 @@ def test_a_trained_model_answers_in_the_new_labels_only(desk: Desk, kind: str) -
 def test_old_predictions_and_counts_go_on(desk: Desk, projected: LabelBundle) -> None:
     old = LabelBundle.load(desk.bundles.network)
     said = [answer.labels["reply"].label for answer in old.predict_columns(desk.columns(old, 200), 200)]
-    mapped = RowMapper(desk.history).map_labels("reply", said, written=old.lineage.trained)
+    trained, newest = desk.history.at(old.lineage.trained), desk.history.at()
+    mapped = [desk.history.map_label("reply", label, trained, newest) for label in said]
     gone = {"Search with the carrier": "retired", "Loyalty offer": "ask", "Free repair": "ask"}
     for label, one in zip(said, mapped, strict=True):
         assert (one.label is None) == (label in gone), label
@@ -264,7 +265,7 @@ def test_a_model_trained_again_meets_the_old_one_in_the_new_labels(desk: Desk, t
 
 
 def test_readiness_tells_what_a_label_file_makes_of_a_table(desk: Desk) -> None:
-    report = readiness("ticket", str(desk.data), DEFAULT_TICKET_COLUMNS, RowMapper(desk.history))
+    report = readiness("ticket", str(desk.data), DEFAULT_TICKET_COLUMNS, relabel=RowMapper(desk.history))
     assert set(dict(report.heads["reply"].top)) <= desk.valid("reply")
     assert any(NONSENSE in words for words in report.words)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 from frontdesk.bundle import Bundle
 from frontdesk.bundle.labels import LabelBundle
 from frontdesk.cli.main import app
+from frontdesk.decisions import HeadPolicy, Policy
 from frontdesk.email.opening import EmailBundle
 from frontdesk.email.preparation import MailPreparation
 from frontdesk.errors import InvalidRequest, UsageError
@@ -112,6 +114,73 @@ def test_bad_fields_are_named(bundle: EmailBundle) -> None:
     ):
         with pytest.raises(InvalidRequest, match=words):
             bundle.predict([instance])
+
+
+# --- a label that training never saw
+
+
+@dataclass(frozen=True)
+class Newer:
+    """A label file that knows the bundle's topics, and later one more that has only texts.
+
+    The texts are mails of one topic, so that mails that the new label is for are at hand.
+    """
+
+    file: Path
+    columns: dict[str, list[Any]]
+    like: np.ndarray
+
+
+@pytest.fixture(scope="module")
+def newer(bundle: EmailBundle, email_run: EmailRun, tmp_path_factory: pytest.TempPathFactory) -> Newer:
+    raw = pq.read_table(email_run.data)
+    columns = {name: raw[name].to_pylist() for name in bundle.spec.fields}
+    topics = np.array(raw["topic"].to_pylist(), object)
+    known = [topic for topic in topics if topic]
+    rows = np.flatnonzero(topics == max(sorted(set(known)), key=known.count))
+    prepared = bundle.preparation.columns(columns, raw.num_rows)
+    texts = [prepared["body"][row] for row in rows[:12] if prepared["body"][row]]
+    content = {
+        "start": "2000-01-01",
+        "heads": {"topic": {"labels": list(bundle.spec.labels["topic"])}},
+        "changes": [
+            {"date": "2040-01-01", "head": "topic", "add": "Nothing known"},
+            {"date": "2050-01-01", "head": "topic", "add": {"id": "new", "name": "New one", "examples": texts}},
+        ],
+    }
+    path = tmp_path_factory.mktemp("labels") / "labels.json"
+    path.write_text(json.dumps(content))
+    like = np.zeros(raw.num_rows, bool)
+    like[rows] = True
+    like[rows[:12]] = False
+    return Newer(path, columns, like)
+
+
+def test_a_new_label_starts_from_its_texts(email_run: EmailRun, newer: Newer) -> None:
+    rows = len(newer.like)
+    before = LabelBundle.load(email_run.bundle, taxonomy=str(newer.file), taxonomy_version="2040-01-01")
+    after = LabelBundle.load(email_run.bundle, taxonomy=str(newer.file))
+    plain, made = before.probabilities(newer.columns, rows), after.probabilities(newer.columns, rows)
+    names = after.spec.labels["topic"]
+    assert "New one" not in before.spec.labels["topic"]
+    new = made["topic"][:, names.index("New one")]
+    assert new[newer.like].mean() > 2 * new[~newer.like].mean() > 0
+    assert made["topic"][:, names.index("Nothing known")].max() == 0
+    kept = [names.index(name) for name in before.spec.labels["topic"]]
+    np.testing.assert_allclose(made["topic"][:, kept], plain["topic"] * (1 - new[:, None]), atol=1e-5)
+    for head in ("business_line", "queue"):
+        np.testing.assert_array_equal(made[head], plain[head])
+
+
+def test_a_new_label_is_at_most_suggested(email_run: EmailRun, newer: Newer) -> None:
+    bundle = LabelBundle.load(email_run.bundle, taxonomy=str(newer.file))
+    bundle.policy = Policy(bundle.policy.heads | {"topic": HeadPolicy(auto=0.01, gap=0.0)})
+    bundle._new["topic"] = replace(bundle._new["topic"], temperature=0.01)  # a few hundred mails make it unsure
+    said = [answer.labels["topic"] for answer in bundle.predict_columns(newer.columns, len(newer.like))]
+    found = {(one.decision, one.reason) for one in said if one.label == "New one"}
+    assert ("suggest", "prototype") in found
+    assert found <= {("suggest", "prototype"), ("abstain", "no_text")}
+    assert any(one.decision == "auto" for one in said), "else nothing is shown"
 
 
 # --- the command line

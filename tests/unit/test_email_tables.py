@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from frontdesk.email.preparation import MailPreparation
 from frontdesk.errors import BadColumns
 from frontdesk.leakage import suspects
 from frontdesk.readiness import readiness
@@ -149,6 +150,26 @@ def test_readiness_of_emails(tmp_path: Path) -> None:
     assert {(one.field, one.head) for one in report.suspects} == {("custodian_bank", "topic")}
     with pytest.raises(BadColumns, match="business_line, queue, topic"):
         readiness("email", str(_table(tmp_path)), EmailColumns(body="nachricht"))
+
+
+def test_readiness_looks_at_mails_as_they_are_stored(tmp_path: Path) -> None:
+    """An answer that quotes its label knows it; what is stored, and what the model sees, has no quotes."""
+    path = tmp_path / "quoted.parquet"
+    teams = [f"Schlange {row % 3}" for row in range(300)]
+    asked = ["Wann kommt meine Karte?", "Bitte um einen Termin.", "Danke, erledigt."]
+    bodies = [
+        f"{asked[row % 7 % 3]}\n\nAm 3.4.2024 um 10:12 schrieb Bank <a@b.de>:\n> {team}"
+        for row, team in enumerate(teams)
+    ]
+    pq.write_table(pa.table({"b": bodies, "s": teams}), path)
+    columns = EmailColumns(body="b", labels=EmailLabels(queue="s"))
+    raw = readiness("email", str(path), columns)
+    assert [suspect.field for suspect in raw.suspects] == ["body"]
+    assert raw.heads["queue"].conflicts == 0
+    stored = readiness("email", str(path), columns, prepare=MailPreparation(masking=True))
+    assert stored.suspects == []
+    assert stored.heads["queue"].conflicts == 300
+    assert any("hardly tell more" in words for words in stored.words)
 
 
 def test_a_flat_label_is_quoted_only_as_a_whole() -> None:

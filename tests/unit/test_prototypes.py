@@ -21,10 +21,13 @@ def _texts(rows: int, label: int, seed: int) -> np.ndarray:
     return CENTRES[label] + np.random.default_rng(seed).normal(size=(rows, WIDTH))
 
 
+def _known() -> Prototypes:
+    vectors = np.concatenate([_texts(60, label, label) for label in range(3)])
+    return Prototypes.fit(vectors, ["a"] * 60 + ["b"] * 60 + ["c"] * 60)
+
+
 def _prototypes(examples: int = 2) -> Prototypes:
-    known = [_texts(60, label, label) for label in range(3)]
-    vectors = np.concatenate([*known, _texts(examples, 3, 3)])
-    return Prototypes.fit(vectors, ["a"] * 60 + ["b"] * 60 + ["c"] * 60 + ["new"] * examples)
+    return _known().extended(_texts(examples, 3, 3), ["new"] * examples)
 
 
 def test_the_nearest_mean_is_found_beside_a_large_common_part() -> None:
@@ -50,9 +53,9 @@ def test_a_new_label_is_suggested_and_known_ones_stay() -> None:
     prototypes = _prototypes()
     model = np.tile([0.9, 0.05, 0.05, 0.0], (40, 1))
     new, old = _texts(40, 3, 20), _texts(40, 0, 21)
-    found = introduce(model, LABELS, prototypes, new, {"new"})
+    found = introduce(model, LABELS, prototypes, new)
     assert (np.argsort(-found)[:, :2] == 3).any(1).mean() >= 0.9, "among the first two"
-    kept = introduce(model, LABELS, prototypes, old, {"new"})
+    kept = introduce(model, LABELS, prototypes, old)
     assert (kept.argmax(1) == 0).all()
     assert kept[:, 3].mean() < 0.2
     assert np.allclose(found.sum(1), 1)
@@ -65,13 +68,19 @@ def test_the_rule_as_it_is_stated() -> None:
     taken = np.minimum(likely, MOST)
     expected = model * (1 - taken[:, None])
     expected[:, 3] += taken
-    assert introduce(model, LABELS, prototypes, vectors, {"new"}) == pytest.approx(expected, abs=1e-6)
+    assert introduce(model, LABELS, prototypes, vectors) == pytest.approx(expected, abs=1e-6)
 
 
 def test_without_new_labels_nothing_changes() -> None:
     model = np.random.default_rng(0).dirichlet(np.ones(4), 10).astype(np.float32)
-    for new in (set(), {"other"}):
-        assert (introduce(model, LABELS, _prototypes(), _texts(10, 0, 0), new) == model).all()
+    assert (introduce(model, LABELS, _known(), _texts(10, 0, 0)) == model).all()
+
+
+def test_they_come_back_from_arrays() -> None:
+    known, vectors = _known(), _texts(9, 1, 4)
+    again = Prototypes.of(known.labels, known.arrays())
+    assert (again.scores(vectors) == known.scores(vectors)).all()
+    assert again.temperature == pytest.approx(known.temperature, rel=1e-6)
 
 
 @given(
@@ -85,7 +94,7 @@ def test_a_distribution_comes_out_of_any_vectors(
     known: np.ndarray, asked: np.ndarray, labels: list[str], weights: np.ndarray
 ) -> None:
     model = weights / weights.sum(1, keepdims=True)
-    made = introduce(model, ("a", "b", "n"), Prototypes.fit(known, labels), asked, {"n"})
+    made = introduce(model, ("a", "b", "n"), Prototypes.fit(known[:5], labels[:5]).extended(known[5:], ["n"]), asked)
     assert np.isfinite(made).all()
     assert made.min() >= 0
     assert np.allclose(made.sum(1), 1, atol=1e-5)
@@ -93,10 +102,10 @@ def test_a_distribution_comes_out_of_any_vectors(
 
 
 def test_a_new_label_is_never_automatic() -> None:
-    found = introduce(np.full((20, 4), 0.25), LABELS, _prototypes(), _texts(20, 3, 20), {"new"})
+    found = introduce(np.full((20, 4), 0.25), LABELS, _prototypes(), _texts(20, 3, 20))
     answers = decide(found, [True] * 20, LabelTree(LABELS), HeadPolicy(auto=0.3))
     automatic = [place for place, answer in enumerate(answers) if (answer.label, answer.decision) == ("new", "auto")]
     assert automatic, "else nothing is shown"
     held = hold_back(answers, np.zeros(20), auto=0.3, new_labels={"new"})
-    assert {(held[place].decision, held[place].reason) for place in automatic} == {("suggest", "new_label")}
+    assert {(held[place].decision, held[place].reason) for place in automatic} == {("suggest", "prototype")}
     assert not any((answer.label, answer.decision) == ("new", "auto") for answer in held)

@@ -316,7 +316,8 @@ def test_the_page_asks_nobody_for_anything_and_runs_nothing(evaluated: Evaluated
     assert all(part.startswith("#") for part in text.split("url(")[1:])
     assert len(page.ids) == len(set(page.ids))
     assert {address[1:] for address in page.addresses} <= set(page.ids)
-    assert page.pictures == 14
+    assert page.pictures == 16
+    assert "drift" in page.ids
 
 
 def test_the_page_tells_the_story_and_no_customers_words(evaluated: Evaluated) -> None:

@@ -1,9 +1,6 @@
 """The label tree: ancestors, node probabilities, a version that is the digest of the labels."""
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from frontdesk.errors import BundleError
 from frontdesk.taxonomy import LabelTree, Taxonomy
@@ -24,15 +21,6 @@ def test_a_node_holds_itself_and_all_below():
     # "Cards ! old" sorts between "Cards" and "Cards > ...", and is not below either.
     assert TREE.members["Cards"].tolist() == [0, 2, 3]
     assert TREE.members["Cards > Debit"].tolist() == [2, 3]
-
-
-@given(st.lists(st.floats(0.01, 1), min_size=5, max_size=5))
-def test_node_probabilities_sum_the_leaves(weights):
-    leaves = np.array([weights]) / sum(weights)
-    nodes = dict(zip(TREE.nodes, TREE.node_probabilities(leaves)[0], strict=True))
-    assert nodes["Cards"] + nodes["Cards ! old"] + nodes["Loans"] == pytest.approx(1)
-    assert nodes["Cards"] == pytest.approx(leaves[0, 0] + nodes["Cards > Debit"])
-    assert nodes["Loans"] == pytest.approx(leaves[0, 4])
 
 
 def test_the_version_is_the_label_set():

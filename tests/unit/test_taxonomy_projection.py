@@ -126,7 +126,7 @@ def test_decisions_are_held_back() -> None:
         ("auto", "confident"),
         ("suggest", "retired"),
         ("abstain", "retired"),
-        ("suggest", "new_label"),
+        ("suggest", "prototype"),
         ("suggest", "ambiguous"),
     ]
     assert [answer.label for answer in held] == [answer.label for answer in answers]

@@ -15,7 +15,7 @@ from frontdesk.records import EmailColumns, EmailLabels, TicketColumns
 from frontdesk.simulation.emails import simulate
 from frontdesk.snapshots import read_rows, take_snapshot
 from frontdesk.storage import Store
-from frontdesk.taxonomy import Mapped, RowMapper, load_taxonomy, parse_taxonomy
+from frontdesk.taxonomy import RowMapper, load_taxonomy, parse_taxonomy
 from frontdesk.ticket.recipe import TicketParameters
 from tests.label_files import START, label_files
 
@@ -81,16 +81,6 @@ def test_an_older_version_can_be_asked_for() -> None:
     )
     assert mapper(rows).column("topic").to_pylist() == ["Card", None, None]
     assert mapper.reasons["topic"] == {"split": 1, "not_yet": 1, "ask": 1}
-
-
-def test_old_predictions_are_mapped() -> None:
-    mapper = RowMapper(load_taxonomy(EXAMPLE))
-    assert mapper.map_labels("topic", ["Dividends", None, "Fax order", "Dividends"], "2023-01-01") == [
-        Mapped("Securities orders", "merged"),
-        Mapped(None, "kept"),
-        Mapped(None, "retired"),
-        Mapped("Securities orders", "merged"),
-    ]
 
 
 def test_a_table_without_the_rules_columns_or_times() -> None:

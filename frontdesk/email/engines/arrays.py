@@ -31,7 +31,7 @@ class ArrayRuntime:
                     [weights[f"{prefix}categories.{field}.weight"] for field in range(fields)],
                     {
                         head: (
-                            weights[f"{prefix}outputs.{head}.weight"].T.copy(),
+                            weights[f"{prefix}outputs.{head}.weight"].T / np.float32(network["members"]),
                             weights[f"{prefix}outputs.{head}.bias"],
                         )
                         for head in members

@@ -61,6 +61,12 @@ class MailEngine:
         """Return calibrated probabilities of raw columns: ``{head: float32 [rows, K]}``, K as in spec.labels."""
         return combine(self.scores(columns, rows), self._combination)
 
+    def vectors(self, columns: Mapping[str, Sequence[Any]], rows: int) -> np.ndarray:
+        """Return the places of raw columns in the latent space, float32 [rows, D]; only with the subword encoder."""
+        assert self._grams is not None
+        bags = self._grams.grams.bags(self._encoder.tokens(columns, rows))
+        return project(bags, self._grams.directions)
+
     def scores(self, columns: Mapping[str, Sequence[Any]], rows: int) -> Scores:
         """Return what each model says of raw columns: ``{head: [network's logits, linear path's scores]}``."""
         tokens = self._encoder.tokens(columns, rows)

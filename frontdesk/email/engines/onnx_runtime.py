@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 
 from frontdesk.email.files import MODEL
-from frontdesk.errors import BundleError
+from frontdesk.engines.session import open_session
 from frontdesk.settings import settings
 
 
@@ -19,17 +18,7 @@ class OnnxRuntime:
 
     def __init__(self, folder: Path, network: Mapping[str, Any]) -> None:
         """Open the graph. Raises `BundleError` where the runtime does not take it."""
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = settings().threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(folder / MODEL), sess_options=options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # the runtime raises a class of its own for each of its status codes
-            words = f"ONNX Runtime does not take the graph ({type(error).__name__})"
-            raise BundleError(words, where=MODEL, remedy="Make the bundle again") from error
+        self._session = open_session(folder / MODEL, settings().threads)
         self._heads = list(network["heads"])
         self._inputs = {given.name for given in self._session.get_inputs()}
 
