@@ -21,8 +21,10 @@ from collections.abc import Sequence
 
 from frontdesk.bundle import Bundle, manifest_at
 from frontdesk.errors import BundleError, FrontdeskError, UsageError
+from frontdesk.feature_repo import open_reader
 from frontdesk.logs import JsonFormatter, StandardError, configure, event
 from frontdesk.serving.data_plane import BundleDataPlane, ShutRepository
+from frontdesk.serving.features import with_features
 from frontdesk.serving.grpc_server import BundleGRPCServer
 from frontdesk.serving.model import BundleModel, Limits
 from frontdesk.serving.rest import RestServer, listen
@@ -64,8 +66,14 @@ def serve(
     """
     configure_logs(settings().log_level)
     load = functools.partial(Bundle.load, engine=engine, taxonomy=taxonomy, taxonomy_version=taxonomy_version)
+    deadline = settings().features_deadline_ms / 1e3
+
+    def open_bundle(location: str) -> Bundle:
+        return with_features(load(location), open_reader, deadline_seconds=deadline)
+
     models = [
-        BundleModel(name, functools.partial(load, location), limits) for name, location in served_names(bundles).items()
+        BundleModel(name, functools.partial(open_bundle, location), limits)
+        for name, location in served_names(bundles).items()
     ]
     run(models, host=host, port=port, grpc_port=grpc_port, limits=limits)
 

@@ -35,9 +35,17 @@ class LabelPrediction(BaseModel):
 
 
 class Prediction(BaseModel):
-    """The answer for one record."""
+    """The answer for one record.
+
+    Attributes:
+        missing_features: features of the feature store that took what training used for missing ones; None where there
+            are none, and for a model without any.
+        degraded: some of them because the store did not answer in time, or only with old values.
+    """
 
     model_config = ConfigDict(protected_namespaces=())
 
     model_id: str
     labels: dict[str, LabelPrediction] = Field(default_factory=dict)
+    missing_features: list[str] | None = None
+    degraded: bool | None = None

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-CODE = ("frontdesk", "components", "pipelines", "serving", "cli")
+CODE = ("frontdesk", "components", "feature_repo", "pipelines", "serving", "cli")
 
 DOORS = {
+    "feast": ("feature_repo/sdk.py",),
     "kfp": ("components/", "pipelines/"),
     "kserve": ("serving/",),
     "pyspark": ("frontdesk/preprocessing/spark",),
@@ -51,10 +52,11 @@ DOORS = {
 
 ARROWS = {
     "frontdesk": set(),
-    "components": {"frontdesk"},
+    "components": {"frontdesk", "feature_repo"},
+    "feature_repo": {"frontdesk"},
     "pipelines": {"frontdesk", "components"},
-    "serving": {"frontdesk"},
-    "cli": {"frontdesk", "pipelines", "serving"},
+    "serving": {"frontdesk", "feature_repo"},
+    "cli": {"frontdesk", "feature_repo", "pipelines", "serving"},
 }
 """Which top-level folders each may import."""
 
