@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from frontdesk.feature_repo.sdk import FeatureService
 from frontdesk.feature_repo.views import ASKED_AT, EVENT_TIMESTAMP
 from frontdesk.records.features import FeatureColumns
 from frontdesk.snapshots import source_digest
+from frontdesk.version import code_digest
 
 _ASKED = "asked_row"
 _NO_KEY = ""
@@ -38,7 +40,8 @@ class PointInTime:
         self._service: FeatureService = repository.service(columns)
         views = sorted(view.name for view in repository.stored_views(self._service))
         tables = {view: [source_digest(path) for path in repository.source_files(view)] for view in views}
-        self.key: dict[str, Any] = {"service": columns.service, "tables": tables}
+        code = code_digest(Path(__file__).parent)
+        self.key: dict[str, Any] = {"service": columns.service, "declarations": code, "tables": tables}
 
     def __call__(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """Fill the feature columns of rows that have ``created_at`` and the entities' key columns.

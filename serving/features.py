@@ -134,10 +134,8 @@ class FeatureBundle(Bundle):
                 result[place] = FoundFeatures({}, dict.fromkeys(names, "unavailable"))
             else:
                 one = answers[order]
-                values = {name: one.values[name] for name in names if name in one.values}
-                result[place] = FoundFeatures(
-                    values, {name: one.missing[name] for name in names if name in one.missing}
-                )
+                values, missing = ({name: of[name] for name in names if name in of} for of in (one.values, one.missing))
+                result[place] = FoundFeatures(values, missing)
         return result
 
     def _entity_keys(self, instances: Any) -> list[dict[str, str | None]]:
