@@ -45,6 +45,7 @@ app.command("run")(lifecycle.run)
 app.command("evaluate")(models.evaluate)
 app.command("predict")(models.predict)
 app.command("serve")(models.serve)
+app.command("materialise")(lifecycle.materialise)
 app.command("compile")(lifecycle.compile_pipelines)
 app.command("doctor")(doctor.doctor)
 

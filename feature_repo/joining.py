@@ -89,7 +89,7 @@ class PointInTime:
                 questions, features=self._service, filter_by_created_timestamp=True
             )
             answer = job.to_arrow()
-        except (KeyError, ValueError, RuntimeError, OSError, pa.ArrowException) as error:
+        except Exception as error:  # whatever DuckDB, ibis or Spark raise; their words may quote a row
             raise StorageError(
                 f"the offline store failed ({type(error).__name__})",
                 where=f"features.{self._service.name}",

@@ -10,8 +10,6 @@ import io
 from contextlib import redirect_stdout
 from datetime import UTC, datetime, timedelta
 
-import pyarrow as pa
-
 from frontdesk.errors import StorageError
 from frontdesk.feature_repo.repository import Repository
 
@@ -21,7 +19,7 @@ def materialise(repository: Repository, until: datetime | None = None) -> dict[s
 
     Args:
         repository: the opened store.
-        until: events after this moment are left for later; None means now.
+        until: events after this moment (without a zone: UTC) are left for later; None means now.
 
     Returns:
         ``{view: files read}``.
@@ -30,6 +28,8 @@ def materialise(repository: Repository, until: datetime | None = None) -> dict[s
         StorageError: a store failed; views before it are up to date.
     """
     until = until or datetime.now(UTC)
+    if until.tzinfo is None:
+        until = until.replace(tzinfo=UTC)
     files = {name: repository.source_files(name) for name in repository.views}
     present = [view for name, view in repository.views.items() if files[name]]
     with repository.offline_session(present), redirect_stdout(io.StringIO()):  # Feast prints what it does
@@ -37,7 +37,7 @@ def materialise(repository: Repository, until: datetime | None = None) -> dict[s
             begin = until - (view.ttl or timedelta(days=36_500))
             try:
                 repository.store.materialize(begin, until, feature_views=[view.name])
-            except (KeyError, ValueError, RuntimeError, OSError, pa.ArrowException) as error:
+            except Exception as error:  # whatever the two stores raise; their words may quote a row
                 words = f"the view cannot be materialised ({type(error).__name__})"
                 raise StorageError(words, where=f"features.{view.name}") from error
     return {view.name: len(files[view.name]) for view in present}

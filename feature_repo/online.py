@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from frontdesk.errors import StorageError
 from frontdesk.feature_repo.repository import Repository, open_repository
-from frontdesk.feature_repo.sdk import FieldStatus, PushMode
+from frontdesk.feature_repo.sdk import PushMode
 from frontdesk.feature_repo.views import ASKED_AT, EVENT_TIMESTAMP
 from frontdesk.features import FoundFeatures, Reason
 from frontdesk.records.features import FeatureColumns
@@ -60,12 +60,9 @@ class OnlineFeatures:
         return [self._found(columns, row, moment) for row, moment in enumerate(moments)]
 
     def _found(self, columns: Mapping[str, Any], row: int, moment: float) -> FoundFeatures:
-        stale = {
-            view
-            for view, witness in self._witness.items()
-            if columns[witness].statuses[row] == FieldStatus.PRESENT
-            and moment - columns[witness].event_timestamps[row].seconds > self._lives[view]
-        }
+        # A view without the entity has no time stamp; its statuses differ between the stores.
+        happened = {view: columns[witness].event_timestamps[row].seconds for view, witness in self._witness.items()}
+        stale = {view for view, when in happened.items() if when and moment - when > self._lives[view]}
         values: dict[str, Any] = {}
         missing: dict[str, Reason] = {}
         for name in self._names:

@@ -34,7 +34,6 @@ with _without_torch(), warnings.catch_warnings():
     from feast.infra.registry.registry_store import RegistryStore
     from feast.on_demand_feature_view import OnDemandFeatureView
     from feast.protos.feast.core.Registry_pb2 import Registry
-    from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
     from feast.repo_config import RepoConfig
     from feast.transformation.python_transformation import PythonTransformation
     from feast.types import Float64, String
@@ -47,7 +46,6 @@ __all__ = [
     "FeatureStore",
     "FeatureView",
     "Field",
-    "FieldStatus",
     "FileSource",
     "Float64",
     "OnDemandFeatureView",
