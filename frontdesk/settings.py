@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     """Folder of the feature tables, one folder of Parquet per feature view; ``s3://`` where Spark reads them."""
     features_offline: Literal["duckdb", "spark"] = "duckdb"
     """What joins features to training rows: DuckDB inside this process, or Spark."""
-    features_deadline_ms: float = 5.0
+    features_deadline_ms: float = 10.0
     """How long a request waits for its features before it is answered without them."""
     masking_key_file: str | None = None
     """File of the key that turns personal data of mails into pseudonyms. Default: plain placeholders."""

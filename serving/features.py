@@ -2,8 +2,8 @@
 
 The values of a request win over the store's. What is missing takes the model's training default (the median of a
 number, the level "unknown"), which is how training saw a missing feature too; the answer says so, and it is counted. A
-store that fails or hangs costs one deadline, and is then left alone for a moment, so that its timeouts do not become
-everybody's latency.
+store that hangs costs one deadline per request, and after a few in a row it is left alone for a moment, so that its
+timeouts do not become everybody's latency; one slow read alone takes the features from nobody else.
 """
 
 from __future__ import annotations
@@ -26,17 +26,18 @@ from frontdesk.serving import metrics
 
 _READERS = 4
 _PAUSE_SECONDS = 1.0
+_FAILURES_IN_A_ROW = 3
 _DAY_SECONDS = 86_400.0
 _log = logging.getLogger(__name__)
 
 
 class TimedReader:
-    """A reader with a deadline and a pause after a failure. Safe to share between threads.
+    """A reader with a deadline, and a pause after `_FAILURES_IN_A_ROW` failures. Safe to share between threads.
 
     Args:
         reader: the feature store; None where there is none, and everything is missing.
         deadline_seconds: how long `read` waits.
-        pause_seconds: how long a store that failed is not asked.
+        pause_seconds: how long a store that keeps failing is not asked; then one failure is enough for the next pause.
     """
 
     def __init__(
@@ -47,17 +48,22 @@ class TimedReader:
         self._pause_seconds = pause_seconds
         self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="features")
         self._again_at = 0.0
+        self._failures = 0
 
     def read(self, keys: Mapping[str, Sequence[str | None]], moments: Sequence[float]) -> list[FoundFeatures] | None:
         """Return what the store knows; None where it does not answer in time."""
         if self._reader is None or time.monotonic() < self._again_at:
             return None
         try:
-            return self._pool.submit(self._reader.read, keys, moments).result(self._deadline_seconds)
+            found = self._pool.submit(self._reader.read, keys, moments).result(self._deadline_seconds)
         except (StorageError, TimeoutError) as error:
-            self._again_at = time.monotonic() + self._pause_seconds
-            event(_log, "features_unavailable", logging.WARNING, kind=type(error).__name__)
+            self._failures += 1
+            if self._failures >= _FAILURES_IN_A_ROW:
+                self._again_at = time.monotonic() + self._pause_seconds
+                event(_log, "features_unavailable", logging.WARNING, kind=type(error).__name__)
             return None
+        self._failures = 0
+        return found
 
 
 class FeatureBundle(Bundle):

@@ -55,7 +55,7 @@ def history_run(spark: object, tmp_path_factory: pytest.TempPathFactory) -> Hist
     from frontdesk.simulation.tickets import write
 
     folder = tmp_path_factory.mktemp("histories")
-    simulated = histories.simulate(900, seed=3)
+    simulated = histories.simulate(700, seed=3)
     simulated.write_features(folder / "features")
     write(simulated.tickets.drop_columns("is_follow_up"), folder / "tickets.parquet")
     with features_at(folder / "features"):
