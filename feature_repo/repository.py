@@ -118,8 +118,7 @@ class Repository:
                 raise UnreadableFile(
                     "there is no feature table", where=f"{self.root}/{view.name}", remedy="Write it, or " + _REMEDY
                 )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Feast calls its Spark store and its on-demand views experimental
+        with _quiet():
             if self.offline == "duckdb":
                 yield
                 return
@@ -167,8 +166,7 @@ def open_repository(
     elif root is not None:
         root = str(Path(root).absolute())
         Path(root).mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _quiet():
         views = feature_views(_file_sources(root or "none") if offline == "duckdb" else _spark_source)
         on_demand = on_demand_views(views)
         services = feature_services(views, on_demand)
@@ -195,6 +193,13 @@ def open_repository(
         finally:
             feast.setLevel(level)
     return Repository(store, root, offline, views, on_demand, services)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Feast's warnings (that parts of it are experimental) from being shown: it resets filters while it runs."""
+    with warnings.catch_warnings(record=True):
+        yield
 
 
 def _redis(url: str, timeout_seconds: float, longest: timedelta) -> dict[str, Any]:

@@ -87,6 +87,14 @@ def test_many_rows_in_any_order_come_out_as_they_went_in(tmp_path: Path) -> None
         assert kind == (max(known, key=lambda row: row[1])[3] if known else None)
 
 
+def test_of_rows_about_one_moment_the_last_written_down_by_then_counts(tmp_path: Path) -> None:
+    corrected = tuple(
+        ("ada", -2, written, kind, 1.0, 1.0) for written, kind in ((-2, "first"), (-1, "corrected"), (1, "later"))
+    )
+    joined = join(open_repository(str(write_history(tmp_path, corrected))), question_rows())
+    assert joined["last_contact_type"].to_pylist()[:4] == ["corrected", None, None, "later"]
+
+
 def test_the_key_of_a_join_follows_the_tables(tmp_path: Path) -> None:
     first = PointInTime(open_repository(str(write_history(tmp_path))), TICKET).key
     assert PointInTime(open_repository(str(tmp_path)), TICKET).key == first
