@@ -81,7 +81,9 @@ def main() -> None:
         }
         rng = np.random.default_rng(0)
         times: dict[str, list[float]] = {name: [] for name in systems}
-        for turn in range(options.rounds):
+        for turn in range(options.rounds + 1):
+            if turn == 1:  # the first round warms up
+                times = {name: [] for name in systems}
             for name in list(systems) if turn % 2 == 0 else list(reversed(systems)):
                 slow = "100" in name or "push" in name
                 count = options.reads // (20 if slow else 1) // options.rounds

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from frontdesk.errors import UsageError
+from frontdesk.records import load_columns, parse_columns
 from frontdesk.simulation import histories, tickets
 
 
@@ -51,6 +53,11 @@ def test_some_rows_are_written_down_late(made: histories.Histories) -> None:
     delays = [row["created"] - row["event_timestamp"] for row in made.features["customer_history"].to_pylist()]
     assert min(delays) > timedelta(0)
     assert 0 < sum(delay > timedelta(days=1) for delay in delays) < len(delays) / 4
+
+
+def test_the_example_mapping_is_the_simulators() -> None:
+    path = Path(__file__).parents[2] / "examples" / "tickets-features.yaml"
+    assert load_columns(str(path)) == parse_columns(histories.MAPPING)
 
 
 def test_no_rows_is_an_error() -> None:
