@@ -199,6 +199,7 @@ def open_repository(
 def _quiet() -> Iterator[None]:
     """Keep Feast's warnings (that parts of it are experimental) from being shown: it resets filters while it runs."""
     with warnings.catch_warnings(record=True):
+        warnings.simplefilter("ignore")
         yield
 
 
