@@ -128,7 +128,7 @@ def test_the_serving_path_loads_no_training_library() -> None:
     probe = (
         "import sys, frontdesk.bundle, frontdesk.serving.server, frontdesk.ticket.opening, frontdesk.email.opening; "
         "import frontdesk.email.engines.arrays, frontdesk.email.engines.onnx_runtime, frontdesk.intent.opening; "
-        "import frontdesk.intent.redis_store; "
+        "import frontdesk.intent.redis_store, frontdesk.serving.features, frontdesk.feature_repo.online; "
         "kept = 'torch', 'transformers', 'pyspark', 'kfp', 'mlflow', 'sklearn', 'matplotlib'; "
         "print([m for m in kept if m in sys.modules])"
     )
