@@ -17,15 +17,31 @@ def simulate(
     seed: int = typer.Option(0, "--seed", min=0),
     out: Path = typer.Option(..., "--out", help="A .csv, .parquet or .jsonl file."),
     drift: str | None = typer.Option(None, "--drift", help="A change that sets in half-way; a wrong name lists them."),
+    features: Path | None = typer.Option(
+        None, "--features", help="Tickets: give customers a history, and write the feature tables to this folder."
+    ),
     as_json: bool = Json,
 ) -> None:
     """Write a table of simulated records with known truth."""
     simulator = simulation(recipe)
-    simulator.write(simulator.simulate(rows, seed, drift), out)
+    if features is None:
+        simulator.write(simulator.simulate(rows, seed, drift), out)
+    else:
+        _simulate_features(recipe, rows, seed, drift, out, features)
     if as_json:
         print_json({"recipe": recipe, "rows": rows, "seed": seed, "drift": drift, "file": str(out)})
     else:
         console().print(f"{rows:,} simulated {recipe}s (seed {seed}) in {out}")
+
+
+def _simulate_features(recipe: str, rows: int, seed: int, drift: str | None, out: Path, features: Path) -> None:
+    from frontdesk.simulation import histories
+
+    if recipe != "ticket" or drift is not None:
+        raise UsageError("features are simulated for tickets without drift", where="--features")
+    made = histories.simulate(rows, seed)
+    simulation(recipe).write(made.tickets.drop_columns("is_follow_up"), out)
+    made.write_features(features)
 
 
 def readiness(

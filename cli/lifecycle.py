@@ -103,13 +103,29 @@ def _demo_run(recipe: str, out: Path) -> RunResult:
     return run_lifecycle(recipe, data=str(table), columns=load_columns(None, recipe), parameters=parameters, out=out)
 
 
+def materialise(
+    out: Path = typer.Option(..., "--out", help="Folder of the run's log."),
+    features: str | None = typer.Option(None, "--features", help="Folder of the feature tables."),
+    until: str | None = typer.Option(None, "--until", help="Leave events after this moment (ISO 8601) for later."),
+    as_json: bool = Json,
+) -> None:
+    """Copy the newest features to the online store that requests are answered from."""
+    from frontdesk.pipelines.local import run_features
+
+    views = run_features(features=features, until=until, out=out)
+    if as_json:
+        print_json({"views": views})
+    else:
+        console().print(f"{views} feature views are up to date")
+
+
 def compile_pipelines(
     recipes: list[str] = typer.Argument(None, help="Recipes; all without any."),
     out: Path = typer.Option(..., "--out", help="Folder of the compiled pipelines."),
     as_json: bool = Json,
 ) -> None:
-    """Compile lifecycles for a Kubeflow Pipelines cluster."""
-    from frontdesk.pipelines.compiling import compile_pipeline
+    """Compile lifecycles, and with all of them the feature pipeline, for a Kubeflow Pipelines cluster."""
+    from frontdesk.pipelines.compiling import compile_features, compile_pipeline
 
     chosen = recipes or names()
     for recipe in chosen:
@@ -118,6 +134,10 @@ def compile_pipelines(
     for recipe in chosen:
         path = out / f"{recipe}-lifecycle.yaml"
         compile_pipeline(recipe, path)
+        files.append(str(path))
+    if not recipes:
+        path = out / "features-materialise.yaml"
+        compile_features(path)
         files.append(str(path))
     if as_json:
         print_json({"files": files})

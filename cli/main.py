@@ -51,6 +51,7 @@ app.command("up")(gateway.up)
 app.add_typer(keys.app, name="keys")
 app.add_typer(records.predictions_app, name="predictions")
 app.add_typer(records.feedback_app, name="feedback")
+app.command("materialise")(lifecycle.materialise)
 app.command("compile")(lifecycle.compile_pipelines)
 app.command("doctor")(doctor.doctor)
 

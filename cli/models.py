@@ -18,9 +18,10 @@ _BundleArgument = typer.Argument(..., metavar="BUNDLE", help="Folder or s3:// ad
 def _jobs_of(bundle: str) -> Jobs:
     """Return the jobs of a bundle's recipe, reading only its manifest."""
     from frontdesk.bundle import manifest_at
+    from frontdesk.feature_repo import open_join
     from frontdesk.recipes import jobs
 
-    return jobs(manifest_at(bundle)["recipe"])
+    return jobs(manifest_at(bundle)["recipe"], open_join)
 
 
 def evaluate(

@@ -23,6 +23,7 @@ from frontdesk.storage import MANIFEST, Store, canonical_json, describe, work_ke
 
 if TYPE_CHECKING:
     from frontdesk.evaluation.gate import Verdict
+    from frontdesk.features import OpenJoin
 
 FORMAT = 1
 
@@ -64,6 +65,10 @@ class Jobs(ABC):
 
     name: ClassVar[str]
     parameters_type: ClassVar[type[RunParameters]]
+
+    def __init__(self, open_join: OpenJoin | None = None) -> None:
+        """Take what joins features to tables; see `frontdesk.features`. Without it, mappings that name some fail."""
+        self.open_join = open_join
 
     def parameters(self, text: str) -> Any:
         """Read the parameters of a run from JSON. Raises `UsageError` that names the key."""

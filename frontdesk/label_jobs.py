@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from frontdesk.bundle.labels import LabelBundle
     from frontdesk.evaluation.gate import Verdict
+    from frontdesk.features import FeatureJoin
     from frontdesk.snapshots import Prepare
 
 
@@ -47,17 +49,34 @@ class LabelJobs(Jobs):
         chosen: Any = self.parameters_type.of(orjson.loads(parameters))
         mapping = parse_columns(orjson.loads(columns), recipe=self.name) if columns else default_columns(self.name)
         prepare, key = self.prepare(chosen)
-        return take_snapshot(
-            Store(store),
-            recipe=self.name,
-            data=data,
-            test=test or None,
-            columns=mapping,
-            parameters=chosen,
-            prepare=prepare,
-            prepare_key=key,
-            relabel=relabel_of(chosen.taxonomy, chosen.taxonomy_version, mapping),
-        )
+        with self.join_of(mapping) as join:
+            return take_snapshot(
+                Store(store),
+                recipe=self.name,
+                data=data,
+                test=test or None,
+                columns=mapping,
+                parameters=chosen,
+                prepare=prepare,
+                prepare_key=key,
+                join=join,
+                relabel=relabel_of(chosen.taxonomy, chosen.taxonomy_version, mapping),
+            )
+
+    @contextmanager
+    def join_of(self, columns: Columns) -> Iterator[FeatureJoin | None]:
+        """Yield what fills the features of a mapping; None where it names none.
+
+        Raises:
+            UsageError: it names some, and these jobs were given no feature store.
+        """
+        if columns.features is None:
+            yield None
+            return
+        if self.open_join is None:
+            raise UsageError("the mapping names features, but there is no feature store", where="features")
+        with self.open_join(columns.features) as join:
+            yield join
 
     def open_bundle(self, location: str) -> LabelBundle:
         """Open a bundle that answers with labels."""
@@ -100,17 +119,12 @@ class LabelJobs(Jobs):
         """Evaluate a bundle on a table with labels of any age."""
         from frontdesk.bundle.labels import LabelBundle
         from frontdesk.evaluation.evaluate import TestRows, evaluate_rows, relabelled
-        from frontdesk.tables import read_batches
+        from frontdesk.tables import joined_batches, read_batches
 
         model = LabelBundle.load(bundle, taxonomy=taxonomy, taxonomy_version=taxonomy_version)
         mapping = columns_of(model, columns)
         if not mapping.heads:
             raise BadColumns("the mapping names no label column", where=columns or "spec.json")
-
-        def read() -> Iterator[pa.RecordBatch]:
-            again = model.relabel()
-            batches = (model.prepared(batch.rows) for batch in read_batches(data, mapping))
-            return map(again, batches) if again else batches
 
         rows, refused, relabel = 0, 0, model.relabel()
         for batch in read_batches(data, mapping):
@@ -120,7 +134,14 @@ class LabelJobs(Jobs):
                 relabel(batch.rows)
         counts = {"train": model.spec.documents, "test": rows, "refused": refused}
         facts = {} if relabel is None else {"taxonomy": relabelled(relabel.to_json(mapping.heads))}
-        return evaluate_rows(model, TestRows(read=read, rows=counts, data=facts), out)
+        with self.join_of(mapping) as join:
+
+            def read() -> Iterator[pa.RecordBatch]:
+                again = model.relabel()
+                batches = (model.prepared(batch.rows) for batch in joined_batches(data, mapping, join))
+                return map(again, batches) if again else batches
+
+            return evaluate_rows(model, TestRows(read=read, rows=counts, data=facts), out)
 
     def score(
         self,
@@ -137,7 +158,9 @@ class LabelJobs(Jobs):
         from frontdesk.scoring import score_table
 
         model = LabelBundle.load(bundle, taxonomy=taxonomy, taxonomy_version=taxonomy_version)
-        return score_table(model, source, columns_of(model, columns), out)
+        mapping = columns_of(model, columns)
+        with self.join_of(mapping) as join:
+            return score_table(model, source, mapping, out, join)
 
 
 def relabel_of(taxonomy: str | None, version: str | None, columns: Columns) -> RowMapper | None:

@@ -12,6 +12,7 @@ from frontdesk.errors import UsageError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from frontdesk.features import OpenJoin
     from frontdesk.jobs import Jobs
 
 
@@ -58,10 +59,18 @@ def names() -> list[str]:
     return sorted(_ROOMS)
 
 
-def jobs(recipe: str) -> Jobs:
-    """Return the jobs of a recipe. Raises `UsageError` for an unknown name."""
+def jobs(recipe: str, open_join: OpenJoin | None = None) -> Jobs:
+    """Return the jobs of a recipe.
+
+    Args:
+        recipe: its name.
+        open_join: joins features to the tables that are read; see `frontdesk.features`.
+
+    Raises:
+        UsageError: there is no such recipe.
+    """
     module, _, name = _room(recipe).jobs.partition(":")
-    return cast("Jobs", getattr(importlib.import_module(module), name)())
+    return cast("Jobs", getattr(importlib.import_module(module), name)(open_join))
 
 
 def simulation(recipe: str) -> Simulation:

@@ -14,15 +14,18 @@ import pyarrow.parquet as pq
 from frontdesk.bundle.labels import LabelBundle
 from frontdesk.errors import UsageError
 from frontdesk.evaluation.outcomes import inputs_of
+from frontdesk.features import FeatureJoin
 from frontdesk.records import Columns
 from frontdesk.snapshots import refusal_rows
-from frontdesk.tables import Refusal, read_batches
+from frontdesk.tables import Refusal, joined_batches
 
 ENDINGS = (".csv", ".parquet", ".jsonl")
 _ROWS = 1024
 
 
-def score_table(bundle: LabelBundle, source: str, columns: Columns, out: Path) -> dict[str, Any]:
+def score_table(
+    bundle: LabelBundle, source: str, columns: Columns, out: Path, join: FeatureJoin | None = None
+) -> dict[str, Any]:
     """Predict every row of a table.
 
     Args:
@@ -32,6 +35,7 @@ def score_table(bundle: LabelBundle, source: str, columns: Columns, out: Path) -
         out: ``.csv``, ``.parquet`` or ``.jsonl``: ``id``, ``row``, ``model_id`` and per head the label,
             ``<head>_confidence``, ``<head>_decision``, ``<head>_reason``, ``<head>_alternatives`` (JSON) and
             ``<head>_backoff``. It appears whole.
+        join: fills the features that the mapping names.
 
     Returns:
         ``model_id``, ``rows``, ``refused``, ``out``, and where rows were refused the file of reasons.
@@ -46,7 +50,7 @@ def score_table(bundle: LabelBundle, source: str, columns: Columns, out: Path) -
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.partial")
     with Sink(temporary, out.suffix, _schema(bundle)) as sink:
-        for batch in read_batches(source, columns, batch_rows=_ROWS, labels_optional=True):
+        for batch in joined_batches(source, columns, join, batch_rows=_ROWS, labels_optional=True):
             refused += batch.refused
             if batch.rows.num_rows:
                 sink.write(pa.Table.from_pylist(list(_answers(bundle, batch.rows)), _schema(bundle)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
@@ -42,7 +42,14 @@ class Settings(BaseSettings):
     policy: str | None = None
     """Policy file that overrides the decisions of served bundles (``docs/decisions.md``). Default: the bundles' own."""
     redis: str | None = None
-    """Address of a Redis that holds the Markov table for every server of the intent recipe. Default: the bundle's."""
+    """Address of a Redis that holds the Markov table for every server of the intent recipe, and features for serving.
+    Default: the bundle's table, and a SQLite file beside the feature tables."""
+    features: str | None = None
+    """Folder of the feature tables, one folder of Parquet per feature view; ``s3://`` where Spark reads them."""
+    features_offline: Literal["duckdb", "spark"] = "duckdb"
+    """What joins features to training rows: DuckDB inside this process, or Spark."""
+    features_deadline_ms: float = 10.0
+    """How long a request waits for its features before it is answered without them."""
     masking_key_file: str | None = None
     """File of the key that turns personal data of mails into pseudonyms. Default: plain placeholders."""
     device: str = "auto"

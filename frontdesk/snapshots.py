@@ -24,12 +24,13 @@ from frontdesk import checks, progress, splits
 from frontdesk.census import Census
 from frontdesk.checks import Check
 from frontdesk.errors import BadColumns, StorageError
+from frontdesk.features import FeatureJoin
 from frontdesk.logs import event
 from frontdesk.parts import ROW_GROUP_ROWS, Parts
 from frontdesk.records import Columns
 from frontdesk.splits import SplitParameters
 from frontdesk.storage import MANIFEST, Store, canonical_json, describe, reading, work_key
-from frontdesk.tables import ROW, Refusal, read_batches, schema_of
+from frontdesk.tables import ROW, Refusal, joined_batches, schema_of
 from frontdesk.taxonomy import RowMapper
 
 Prepare = Callable[[pa.RecordBatch], pa.RecordBatch]
@@ -60,6 +61,7 @@ def take_snapshot(
     test: str | None = None,
     prepare: Prepare | None = None,
     prepare_key: Mapping[str, Any] | None = None,
+    join: FeatureJoin | None = None,
     relabel: RowMapper | None = None,
 ) -> dict[str, Any]:
     """Read the tables, check them, split them, and publish the snapshot.
@@ -76,6 +78,7 @@ def take_snapshot(
         test: a second table that is the test set; then all of ``data`` is for training.
         prepare: applied to rows before anything of them is counted or stored, on the scratch disk either.
         prepare_key: plain values that its result depends on beside the library's source; part of the snapshot's id.
+        join: fills the features that the mapping names, before ``prepare``.
         relabel: brings the labels of rows of every age to one version, after ``prepare``; the manifest then holds under
             ``taxonomy`` the label file and what became of the rows.
 
@@ -98,8 +101,16 @@ def take_snapshot(
     split = {"split": parameters.split, "test_share": parameters.test_share, "seed": parameters.seed}
     prepared = None if prepare is None else dict(prepare_key or {})
     labels = None if relabel is None else relabel.key
+    features = None if join is None else dict(join.key)
     snapshot_id = work_key(
-        "etl", recipe=recipe, sources=digests, columns=mapping, split=split, prepare=prepared, taxonomy=labels
+        "etl",
+        recipe=recipe,
+        sources=digests,
+        columns=mapping,
+        split=split,
+        prepare=prepared,
+        features=features,
+        taxonomy=labels,
     )
     if finished := store.manifest(KIND, snapshot_id):
         return finished
@@ -110,8 +121,9 @@ def take_snapshot(
             "recipe": recipe,
             "columns": mapping,
             "prepare": prepared,
+            "features": features,
             "sources": {role: {"name": _name(uri), "sha256": digests[role]} for role, uri in sources.items()},
-            **_Taking(folder, columns, parameters, prepare, relabel).take(data, test),
+            **_Taking(folder, columns, parameters, prepare, join, relabel).take(data, test),
         }
         manifest["files"] = describe(folder)
         (folder / MANIFEST).write_bytes(canonical_json(manifest))
@@ -176,9 +188,11 @@ class _Taking:
         columns: Columns,
         parameters: SplitParameters,
         prepare: Prepare | None,
+        join: FeatureJoin | None,
         relabel: RowMapper | None,
     ) -> None:
         self.folder = folder
+        self.join = join
         self.changes = [change for change in (prepare, relabel) if change is not None]
         self.relabel = relabel
         self.columns = columns
@@ -217,7 +231,7 @@ class _Taking:
 
     def _copy(self, uri: str, parts: Parts, refused: Parts, begin: float, end: float) -> None:
         """Stream a table's good rows into ``parts`` and its refused rows aside."""
-        for batch in read_batches(uri, self.columns):
+        for batch in joined_batches(uri, self.columns, self.join):
             for change in self.changes:
                 batch = replace(batch, rows=_prepared(batch.rows, change))
             self.census.add(batch)

@@ -24,6 +24,7 @@ _JOBS = {
     "gate": "  gate",
     "deploy": "6 deploy",
     "hold": "  hold",
+    "materialise": "  features",
 }
 """Titles of the pipeline's steps. Any other stage is a part of the step that runs."""
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")

@@ -36,6 +36,7 @@ _SHARES = {
     "gate": Share("1", "4Gi", "2", "8Gi", 1),
     "deploy": Share("500m", "2Gi", "2", "4Gi", 192),  # a person may take a week to approve
     "hold": Share("500m", "2Gi", "2", "4Gi", 1),
+    "materialise": Share("2", "4Gi", "4", "8Gi", 2),
 }
 
 
@@ -140,7 +141,9 @@ def build(recipe: str = "ticket", cluster: Cluster | None = None) -> Any:
             task = _STEPS[name].component(recipe=recipe, **arguments)
             task.set_display_name(_STEPS[name].title).set_caching_options(_STEPS[name].cached)
             if cluster is not None:
-                _place(task, name, cluster)
+                place(task, name, cluster)
+                if _STEPS[name].on_node:
+                    kubernetes.mount_pvc(task, pvc_name=cluster.volume, mount_path=cluster.mount)
             return task
 
         source = {"data": data, "test": test, "columns": columns}
@@ -171,15 +174,13 @@ def build(recipe: str = "ticket", cluster: Cluster | None = None) -> Any:
     return lifecycle
 
 
-def _place(task: dsl.PipelineTask, name: str, cluster: Cluster) -> None:
+def place(task: dsl.PipelineTask, name: str, cluster: Cluster) -> None:
     """Say what a step's pod needs and how often it is tried."""
     share = cluster.shares[name]
     task.set_cpu_request(share.cpu).set_cpu_limit(share.cpu_limit)
     task.set_memory_request(share.memory).set_memory_limit(share.memory_limit)
     task.set_retry(cluster.retries, backoff_duration="30s", backoff_factor=2, backoff_max_duration="600s")
     kubernetes.set_timeout(task, share.hours * 3600)
-    if _STEPS[name].on_node:
-        kubernetes.mount_pvc(task, pvc_name=cluster.volume, mount_path=cluster.mount)
     if name == "train" and cluster.accelerators:
         task.set_accelerator_type(cluster.accelerator).set_accelerator_limit(cluster.accelerators)
         kubernetes.add_toleration(task, key=cluster.accelerator, operator="Exists", effect="NoSchedule")

@@ -6,9 +6,10 @@ import fcntl
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ def run_lifecycle(
         "work": str(work),
     }
     with _alone(work):
-        outputs = _run(recipe, arguments, work / "runs", out / "run.log")
+        outputs = _run(lambda: _lifecycle(recipe), arguments, work / "runs", out / "run.log")
         reasons = tuple(outputs["verdict"].metadata["reasons"])
         metrics = orjson.loads(store.read_bytes("fused", outputs["fused"], "metrics.json"))
         metrics["gate"] = {"decision": outputs["decision"], "reasons": list(reasons)}
@@ -113,8 +114,45 @@ def run_lifecycle(
     )
 
 
-def _run(recipe: str, arguments: dict[str, str], root: Path, log: Path) -> Mapping[str, Any]:
-    """Run the pipeline under an empty root and return its outputs."""
+def run_features(*, features: str | None = None, until: str | None = None, out: Path) -> int:
+    """Bring the online store up to date by the feature pipeline; return how many views were copied.
+
+    Args:
+        features: folder of the feature tables; None means the one of the settings.
+        until: events after this moment (ISO 8601) are left for later; None means now.
+        out: folder of the run's log.
+
+    Raises:
+        UsageError: ``until`` is no moment.
+        FrontdeskError: what the step raised, as the class that it was.
+    """
+    try:
+        datetime.fromisoformat(until or "2000-01-01")
+    except ValueError:
+        raise UsageError("not a moment", where="until", remedy="Write 2024-02-29T12:00:00+00:00") from None
+    out = out.absolute()
+    work = out / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    arguments = {"features": _absolute(features) if features else "", "until": until or ""}
+    with _alone(work):
+        outputs = _run(_features, arguments, work / "runs", out / "run.log")
+    return int(outputs["Output"])
+
+
+def _lifecycle(recipe: str) -> Any:
+    from frontdesk.pipelines.lifecycle import build
+
+    return build(recipe)
+
+
+def _features() -> Any:
+    from frontdesk.pipelines.features import build_features
+
+    return build_features()
+
+
+def _run(build: Callable[[], Any], arguments: dict[str, str], root: Path, log: Path) -> Mapping[str, Any]:
+    """Run a pipeline under an empty root and return its outputs."""
     shutil.rmtree(root, ignore_errors=True)
     # Temporary files of the steps, and of KFP, which removes none, go with the next run however this one ends.
     temporary = root / "tmp"
@@ -137,13 +175,12 @@ def _run(recipe: str, arguments: dict[str, str], root: Path, log: Path) -> Mappi
         warnings.simplefilter("ignore")
         from kfp import local
 
-        from frontdesk.pipelines.lifecycle import build
-
         # No cache of KFP's: the store finds finished work by its content, also after the code has changed.
         runner = local.SubprocessRunner(use_venv=False)
         local.init(runner, pipeline_root=str(root), workspace_root=str(temporary / "workspace"))
         try:
-            return build(recipe)(**arguments).outputs
+            outputs: Mapping[str, Any] = build()(**arguments).outputs
+            return outputs
         except RuntimeError as error:  # the runner's own words for "a step ended with an error"
             raise read_failure(failure) or FrontdeskError(
                 "a step ended without saying why: killed, or out of memory", where=str(log), remedy="Run again to go on"

@@ -3,8 +3,8 @@
 The SDK's lowest bucket is 5 ms, which says nothing about a service that must answer within 10 ms.
 
 Stages: ``decode`` (JSON or tensors to instances), ``queue`` (waiting for a compute thread), ``predict`` (checking the
-fields, cleaning, model, decisions), ``encode`` (answer to bytes), ``predictor`` (a transformer's waiting for its
-predictor), ``total`` (a whole request that was answered).
+fields, cleaning, model, decisions), ``features`` (its part that reads the feature store), ``encode`` (answer to bytes),
+``predictor`` (a transformer's waiting for its predictor), ``total`` (a whole request that was answered).
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ BUCKETS = (
 
 _STAGES = Histogram("frontdesk_stage_seconds", "Seconds per stage of a request", ["model", "stage"], buckets=BUCKETS)
 _RESPONSES = Counter("frontdesk_responses", "Answers by HTTP status", ["status"])
+_MISSING = Counter(
+    "frontdesk_missing_features", "Features that took their training default", ["model", "feature", "reason"]
+)
 _INSTANCES = Counter("frontdesk_instances", "Instances predicted", ["model"])
 
 
@@ -82,6 +85,11 @@ def count_response(status: int) -> None:
 def count_instances(model: str, instances: int) -> None:
     """Count predicted instances."""
     _INSTANCES.labels(model).inc(instances)
+
+
+def count_missing_feature(model: str, feature: str, reason: str) -> None:
+    """Count a feature that was not there: ``unknown``, ``stale`` or ``unavailable``."""
+    _MISSING.labels(model, feature, reason).inc()
 
 
 def count_predictor_failure(model: str) -> None:

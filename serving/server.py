@@ -24,9 +24,11 @@ import uvloop
 
 from frontdesk.bundle import Bundle, manifest_at
 from frontdesk.errors import BundleError, FrontdeskError, UsageError
+from frontdesk.feature_repo import open_reader
 from frontdesk.logs import JsonFormatter, StandardError, configure, event
 from frontdesk.serving.asking import asker_for
 from frontdesk.serving.data_plane import BundleDataPlane, ShutRepository
+from frontdesk.serving.features import with_features
 from frontdesk.serving.grpc_server import BundleGRPCServer
 from frontdesk.serving.listener import listen
 from frontdesk.serving.model import BundleModel, Limits
@@ -89,13 +91,19 @@ def serve(
         raise UsageError(f"there is no role {role!r}", where="--role", remedy=f"Roles: {', '.join(ROLES)}")
     if role == "predictor" and predictor_host is not None:
         raise UsageError("a predictor has no predictor behind it", where="--predictor-host")
-    load = functools.partial(
+    load_bundle = functools.partial(
         Bundle.load,
         engine=engine,
         taxonomy=taxonomy,
         taxonomy_version=taxonomy_version,
         policy=policy or settings().policy,
     )
+
+    def load(location: str) -> Bundle:
+        bundle = load_bundle(location)
+        if role == "predictor":  # its transformer has looked them up
+            return bundle
+        return with_features(bundle, open_reader, deadline_seconds=settings().features_deadline_ms / 1e3)
 
     def model(name: str, open_bundle: Callable[[], Bundle]) -> BundleModel:
         if role == "predictor":

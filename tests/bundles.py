@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from frontdesk.email.recipe import EmailParameters
+from frontdesk.features import OpenJoin
 from frontdesk.storage import Store
 from frontdesk.ticket.recipe import TicketParameters
 
@@ -30,8 +31,15 @@ def build_ticket_bundles(folder: Path, *, rows: int, **parameters: Any) -> Ticke
     return train_ticket_bundles(folder, data, **parameters)[0]
 
 
-def train_ticket_bundles(folder: Path, data: Path, **parameters: Any) -> tuple[TicketBundles, str]:
-    """Train on a table of tickets; return the bundles and the id of the snapshot in the folder's ``store``."""
+def train_ticket_bundles(
+    folder: Path, data: Path, columns: str = "", open_join: OpenJoin | None = None, **parameters: Any
+) -> tuple[TicketBundles, str]:
+    """Train on a table of tickets; return the bundles and the id of the snapshot in the folder's ``store``.
+
+    Args:
+        columns: the mapping as JSON; empty for the simulator's.
+        open_join: finds the features that it names.
+    """
     import orjson
 
     from frontdesk.fusion import fuse
@@ -42,9 +50,9 @@ def train_ticket_bundles(folder: Path, data: Path, **parameters: Any) -> tuple[T
     from frontdesk.ticket.jobs import TicketJobs
     from frontdesk.training import train
 
-    store, jobs = Store(str(folder / "store")), TicketJobs()
+    store, jobs = Store(str(folder / "store")), TicketJobs(open_join)
     asked = TicketParameters(split="random", **parameters).model_dump_json()
-    snapshot = jobs.etl(data=str(data), test="", columns="", parameters=asked, store=store.root)["id"]
+    snapshot = jobs.etl(data=str(data), test="", columns=columns, parameters=asked, store=store.root)["id"]
     chosen = jobs.parameters(asked)
     tensors = transfer(store, preprocess(store, snapshot, chosen)["id"], folder / "node")
     spec = Spec.from_json(orjson.loads((tensors / "spec.json").read_bytes()))

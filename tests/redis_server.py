@@ -54,6 +54,13 @@ def redis_server() -> Iterator[RedisServer]:
     """A server of its own for one test: it starts in milliseconds."""
     if shutil.which("redis-server") is None:
         pytest.skip("there is no redis-server: install the Debian package redis-server")
+    with running_redis() as server:
+        yield server
+
+
+@contextlib.contextmanager
+def running_redis() -> Iterator[RedisServer]:
+    """Run a server within the block."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from frontdesk.records.features import FeatureColumns
+
 
 class Columns(Protocol):
     """A column mapping. Names are those of the snapshot and of a request; `roles` leads to the table's own names."""
@@ -28,6 +30,14 @@ class Columns(Protocol):
     @property
     def use_created_at(self) -> bool:
         """Whether the time is an input of the model."""
+
+    @property
+    def features(self) -> FeatureColumns | None:
+        """Features of a feature store that are inputs too; a table need not hold their columns."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Columns that are read for the keys of the features' entities only."""
 
     @property
     def separator(self) -> str:

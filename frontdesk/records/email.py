@@ -38,6 +38,8 @@ class EmailColumns(BaseModel):
 
     known_heads: ClassVar[tuple[str, ...]] = tuple(EmailLabels.model_fields)
     numeric: ClassVar[tuple[str, ...]] = ()
+    features: ClassVar[None] = None
+    keys: ClassVar[tuple[str, ...]] = ()
     use_created_at: ClassVar[bool] = False
     separator: ClassVar[str] = " > "
     trees: ClassVar[tuple[str, ...]] = ()

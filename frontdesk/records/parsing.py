@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -69,9 +69,10 @@ def _keys(kind: type[BaseModel]) -> list[str]:
     """Return the keys of a mapping, those of a nested one with their parent's name."""
     keys = []
     for name, field in kind.model_fields.items():
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            keys += [f"{name}.{key}" for key in _keys(inner)]
-        else:
-            keys.append(name)
+        inner = next((kind for kind in (field.annotation, *get_args(field.annotation)) if _is_model(kind)), None)
+        keys += [name] if inner is None else [f"{name}.{key}" for key in _keys(inner)]
     return keys
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)

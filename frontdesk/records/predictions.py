@@ -49,6 +49,9 @@ class Prediction(BaseModel):
             history.
         automatic_reply: the reply that may be sent without a person, because the policy says that it only informs.
         policy: version of the policy file that decided; None for the bundle's own policy.
+        missing_features: features of the feature store that took what training used for missing ones; None where there
+            are none, and for a model without any.
+        degraded: some of them because the store did not answer in time, or only with old values.
     """
 
     model_config = ConfigDict(protected_namespaces=())
@@ -58,3 +61,5 @@ class Prediction(BaseModel):
     scope: float | None = None
     automatic_reply: str | None = None
     policy: str | None = None
+    missing_features: list[str] | None = None
+    degraded: bool | None = None

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-CODE = ("frontdesk", "components", "pipelines", "serving", "cli")
+CODE = ("frontdesk", "components", "feature_repo", "pipelines", "serving", "cli")
 
 DOORS = {
     "aiohttp": ("serving/asking.py",),
+    "feast": ("feature_repo/sdk.py",),
     "kfp": ("components/", "pipelines/"),
     "kserve": ("serving/",),
     "pyspark": ("frontdesk/preprocessing/spark",),
@@ -57,10 +58,11 @@ DOORS = {
 
 ARROWS = {
     "frontdesk": set(),
-    "components": {"frontdesk"},
+    "components": {"frontdesk", "feature_repo"},
+    "feature_repo": {"frontdesk"},
     "pipelines": {"frontdesk", "components"},
-    "serving": {"frontdesk"},
-    "cli": {"frontdesk", "pipelines", "serving"},
+    "serving": {"frontdesk", "feature_repo"},
+    "cli": {"frontdesk", "feature_repo", "pipelines", "serving"},
 }
 """Which top-level folders each may import."""
 
@@ -132,7 +134,7 @@ def test_the_serving_path_loads_no_training_library() -> None:
     probe = (
         "import sys, frontdesk.bundle, frontdesk.serving.server, frontdesk.ticket.opening, frontdesk.email.opening; "
         "import frontdesk.email.engines.arrays, frontdesk.email.engines.onnx_runtime, frontdesk.intent.opening; "
-        "import frontdesk.intent.redis_store; "
+        "import frontdesk.intent.redis_store, frontdesk.serving.features, frontdesk.feature_repo.online; "
         "kept = 'torch', 'transformers', 'pyspark', 'kfp', 'mlflow', 'sklearn', 'matplotlib'; "
         "print([m for m in kept if m in sys.modules])"
     )

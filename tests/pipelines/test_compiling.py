@@ -10,10 +10,11 @@ import pytest
 import yaml
 
 from frontdesk.errors import UsageError
-from frontdesk.pipelines.compiling import compile_pipeline
+from frontdesk.pipelines.compiling import compile_features, compile_pipeline
 from frontdesk.pipelines.lifecycle import Cluster
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "ticket-lifecycle.yaml"
+FEATURES = GOLDEN.with_name("features-materialise.yaml")
 STEPS = {"etl", "spark-preprocess", "data-transfer", "train", "fuse", "gate", "deploy", "hold"}
 
 
@@ -38,6 +39,20 @@ def test_is_the_golden_file(compiled) -> None:
     if os.environ.get("FRONTDESK_UPDATE_GOLDEN"):
         GOLDEN.write_text(compiled[0], "utf-8")
     assert compiled[0] == GOLDEN.read_text("utf-8"), "write it anew: FRONTDESK_UPDATE_GOLDEN=1"
+
+
+def test_the_feature_pipeline_is_the_golden_file(tmp_path: Path) -> None:
+    compile_features(tmp_path / "features.yaml")
+    text = (tmp_path / "features.yaml").read_text("utf-8")
+    if os.environ.get("FRONTDESK_UPDATE_GOLDEN"):
+        FEATURES.write_text(text, "utf-8")
+    assert text == FEATURES.read_text("utf-8"), "write it anew: FRONTDESK_UPDATE_GOLDEN=1"
+    pipeline, platform = yaml.safe_load_all(text)
+    task = pipeline["root"]["dag"]["tasks"]["materialise"]
+    assert not task["cachingOptions"].get("enableCache")
+    assert task["retryPolicy"]["maxRetryCount"] == 2
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert int(executors["exec-materialise"]["activeDeadlineSeconds"]) >= 3600
 
 
 def test_the_six_jobs_the_gate_and_both_branches_are_there(compiled) -> None:
