@@ -16,6 +16,10 @@ def _address(value: str) -> str:
     return value if "://" in value else str(Path(value).absolute())
 
 
+Address = Annotated[str, AfterValidator(_address)]
+"""A path or ``s3://``."""
+
+
 class RunParameters(BaseModel):
     """What every recipe's run has; a recipe adds its own. Stored in the bundle."""
 
@@ -54,7 +58,7 @@ class RunParameters(BaseModel):
 class LabelParameters(RunParameters):
     """What the runs of recipes that answer with labels have."""
 
-    taxonomy: Annotated[str, AfterValidator(_address)] | None = None
+    taxonomy: Address | None = None
     """Label file, a path or ``s3://``: the labels of rows of every age are brought to one of its versions."""
     taxonomy_version: str | None = None
     """The version in force on this day (ISO); the newest without it."""

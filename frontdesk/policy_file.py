@@ -22,14 +22,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from frontdesk.decisions import HeadPolicy, LabelRule, Policy
-from frontdesk.errors import UnreadableFile, UsageError
+from frontdesk.errors import UsageError
 from frontdesk.records import LabelPrediction, Level
 from frontdesk.scope import LEAST, Scope
 from frontdesk.taxonomy import Taxonomy
+from frontdesk.yaml_file import read_yaml
 
 REPLY = "reply"
 _Share = Annotated[float, Field(ge=0, le=1)]
@@ -101,18 +101,14 @@ def load_policy(path: str | Path) -> PolicyFile:
         UnreadableFile: it is missing or not YAML.
         UsageError: names the key that is unknown or wrong.
     """
-    place = Path(path)
-    try:
-        content = yaml.safe_load(place.read_text("utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UnreadableFile("the policy file cannot be read", where=place.name, remedy="It must be YAML") from error
+    content = read_yaml(path, "the policy file")
     try:
         return PolicyFile.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         key = ".".join(str(part) for part in first["loc"])
         words = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{key}: {words}" if key else words, where=place.name) from None
+        raise UsageError(f"{key}: {words}" if key else words, where=Path(path).name) from None
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from frontdesk.errors import UnreadableFile, UsageError
+from frontdesk.errors import UsageError
+from frontdesk.yaml_file import read_yaml
 
 EQUAL = 0.02
 """Agents whose skills differ by less share the cases by their capacities."""
@@ -68,16 +68,12 @@ class Routed:
 
 def load_roster(path: str | Path) -> Roster:
     """Read a roster. Raises `UnreadableFile`, or `UsageError` that names the key."""
-    place = Path(path)
-    try:
-        content = yaml.safe_load(place.read_text("utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UnreadableFile("the roster cannot be read", where=place.name, remedy="It must be YAML") from error
+    content = read_yaml(path, "the roster")
     try:
         return Roster.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
-        raise UsageError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}", where=place.name) from None
+        raise UsageError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}", where=Path(path).name) from None
 
 
 def route(

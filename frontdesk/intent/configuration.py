@@ -8,7 +8,7 @@ it will be asked with.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +20,7 @@ from frontdesk.errors import UsageError
 from frontdesk.intent.columns import EVENT
 from frontdesk.intent.tokens import Tokenizer
 from frontdesk.storage import canonical_json
+from frontdesk.yaml_file import read_yaml
 
 MOST_SHOWN = 6
 
@@ -112,24 +113,30 @@ class Configuration(BaseModel):
             "shown": settings.lists.shown,
         }
 
-    def check(self, tokenizer: Tokenizer) -> None:
-        """Compare with what a model knows.
+    def check(self, rows: pa.Table) -> None:
+        """Compare with a log (rows of `columns.schema_of`).
 
         Raises:
-            UsageError: a line or an event that training never saw, and so most likely a misspelt one.
+            UsageError: a line or an event that the log does not have, and so most likely a misspelt one.
         """
-        events = {key[0] for key in tokenizer.events}
+        events = set(rows["name"].filter(pc.equal(rows["kind"], EVENT)).unique().to_pylist())
+        lines = set(rows["line"].unique().to_pylist())
         for line, settings in [("default", self.default), *self.lines.items()]:
-            if line != "default" and line not in tokenizer.line_ids:
-                raise UsageError(f"no session of training is of line {line!r}", where=f"lines.{line}")
+            if line != "default" and line not in lines:
+                raise UsageError(f"no session of the log is of line {line!r}", where=f"lines.{line}")
             for name in ("trigger_events", "context_events"):
                 if unknown := sorted(set(getattr(settings, name) or ()) - events):
                     raise UsageError(
-                        f"events that training never saw: {', '.join(unknown)}", where=f"lines.{line}.{name}"
+                        f"events that the log does not have: {', '.join(unknown)}", where=f"lines.{line}.{name}"
                     )
 
 
-def parse_configuration(content: Mapping[str, Any], *, where: str = "configuration") -> Configuration:
+def load_configuration(address: str | Path) -> Configuration:
+    """Read a configuration from a file or ``s3://``. Raises `UnreadableFile`, or `UsageError` that names the key."""
+    return parse_configuration(read_yaml(address, "the lines' configuration"), where=str(address).rpartition("/")[2])
+
+
+def parse_configuration(content: Any, *, where: str = "configuration") -> Configuration:
     """Build a configuration from plain values. Raises `UsageError` that names the key."""
     try:
         return Configuration.model_validate(content)

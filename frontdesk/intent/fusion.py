@@ -12,7 +12,7 @@ import orjson
 from frontdesk.errors import BundleError, UnreadableFile
 from frontdesk.golden import GOLDEN
 from frontdesk.intent.batches import pad_requests
-from frontdesk.intent.configuration import default_configuration
+from frontdesk.intent.configuration import default_configuration, parse_configuration
 from frontdesk.intent.golden import golden_table
 from frontdesk.intent.keys import suffix_keys, window_of
 from frontdesk.intent.opening import EVGEN, MARKOV, MARKOV_INTENTS, TOPPOP, open_evgen, prove, save_intent_bundle
@@ -63,7 +63,11 @@ def fuse_bundle(store: Store, snapshot: str, tensors: Path, models: Path, work: 
         },
         tokenizer=tokenizer,
         columns=taken["columns"],
-        configuration=default_configuration(tokenizer),
+        configuration=(
+            parse_configuration(taken["configuration"], where=snapshot)
+            if taken["configuration"]
+            else default_configuration(tokenizer)
+        ),
         golden=golden_table(tokenizer, scores),
         snapshot=snapshot,
         metrics={},

@@ -29,13 +29,28 @@ class IntentJobs(Jobs):
     name = NAME
     parameters_type = IntentParameters
 
+    def parameters(self, text: str) -> IntentParameters:
+        """Read the parameters of a run from JSON, without the file of the lines' settings: job 1 alone reads it.
+
+        What it said then stands in the snapshot, and nothing that later jobs make depends on where the file was.
+        """
+        values = orjson.loads(text)
+        return IntentParameters.of({name: values[name] for name in values if name != "configuration"})
+
     def etl(self, *, data: str, test: str, columns: str, parameters: str, store: str) -> dict[str, Any]:
         """Job 1: a log of sessions -> snapshot. Returns its manifest."""
+        from frontdesk.intent.configuration import load_configuration
         from frontdesk.intent.snapshots import take_sessions
 
         mapping = parse_columns(orjson.loads(columns), recipe=NAME) if columns else default_columns(NAME)
+        chosen = IntentParameters.of(orjson.loads(parameters))
         return take_sessions(
-            Store(store), data=data, test=test or None, columns=mapping, parameters=self.parameters(parameters)
+            Store(store),
+            data=data,
+            test=test or None,
+            columns=mapping,
+            test_share=chosen.test_share,
+            configuration=None if chosen.configuration is None else load_configuration(chosen.configuration),
         )
 
     def spark_preprocess(self, *, snapshot: str, parameters: str, store: str) -> dict[str, Any]:

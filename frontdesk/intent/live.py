@@ -110,14 +110,6 @@ class LiveSessions:
         if (known := self._known.pop(session_id, None)) is not None:
             self._free(known.slot)
 
-    def forget_idle(self, before: float) -> int:
-        """Drop the sessions last asked about before a moment and return how many they were."""
-        count = 0
-        while self._known and next(iter(self._known.values())).used < before:
-            self.forget(next(iter(self._known)))
-            count += 1
-        return count
-
     def _answer(self, requests: list[Session], now: float) -> np.ndarray:
         cold = []
         for request in requests:

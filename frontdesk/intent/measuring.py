@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from frontdesk.errors import BadColumns, UsageError
 from frontdesk.evaluation import METRICS, PREDICTIONS, REPORT
 from frontdesk.intent.columns import FIELD_PREFIX, IntentColumns
+from frontdesk.intent.configuration import in_context
 from frontdesk.intent.evaluation import (
     baselines,
     damped,
@@ -118,7 +119,8 @@ def evaluate_log(location: str, data: str, columns: IntentColumns | None, out: P
     bundle = load_intents(location)
     mapping = _columns(bundle, columns)
     rows, refused = read_table(data, mapping)
-    test = session_set(usable_rows(rows, mapping), bundle.tokenizer, mapping)
+    usable = in_context(usable_rows(rows, mapping), bundle.configuration)
+    test = session_set(usable, bundle.tokenizer, mapping)
     asked = Requests.of(test)
     lists = {
         "evgen": _cut(evgen_ranking(bundle.evgen, test, asked).intents),

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from frontdesk.intent.attention_mask import MEMORY, WINDOW
-from frontdesk.parameters import RunParameters
+from frontdesk.parameters import Address, RunParameters
 
 NAME = "intent"
 _STEPS = 2_400
@@ -19,6 +19,10 @@ class IntentParameters(RunParameters):
     """Every knob of an intent run. Sessions are always split by time: the newest `test_share` are the test set."""
 
     split: Literal["auto", "time"] = "auto"
+
+    configuration: Address | None = None
+    """File of the lines' settings: the context of training is what their screens send, and the bundle makes its lists
+    by them. Without it, every event is context."""
 
     # The network
     width: int = Field(64, ge=4)

@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 from frontdesk import checks, progress
 from frontdesk.errors import EmptyTable
 from frontdesk.intent.columns import INTENT, IntentColumns, convert, schema_of
-from frontdesk.intent.recipe import NAME, IntentParameters
+from frontdesk.intent.configuration import Configuration, in_context
+from frontdesk.intent.recipe import NAME
 from frontdesk.intent.sessions import temporal_split, usable_rows
 from frontdesk.logs import event
 from frontdesk.parts import Parts
@@ -27,7 +28,13 @@ _SPLITS = ("train", "test")
 
 
 def take_sessions(
-    store: Store, *, data: str, test: str | None, columns: IntentColumns, parameters: IntentParameters
+    store: Store,
+    *,
+    data: str,
+    test: str | None,
+    columns: IntentColumns,
+    test_share: float,
+    configuration: Configuration | None = None,
 ) -> dict[str, Any]:
     """Read a log, leave out the sessions that only failed, split whole sessions by their start, publish.
 
@@ -37,29 +44,35 @@ def take_sessions(
         data: path or address of the log.
         test: a second log that is the test set; then all of ``data`` is for training.
         columns: what the log's columns mean.
-        parameters: `test_share` is used.
+        test_share: share of the sessions, the newest, that are the test set.
+        configuration: the lines' settings: events that a line's screen does not send are left out of its rows.
 
     Returns:
         The manifest.
 
     Raises:
         DataError: the log cannot be read, has no usable session, or a check failed. Nothing is published then.
+        UsageError: the settings name a line or an event that the log does not have.
     """
     sources = {"data": data} | ({} if test is None else {"test": test})
     digests = {role: source_digest(uri) for role, uri in sources.items()}
     mapping = columns.model_dump(mode="json")
-    split = {"test_share": parameters.test_share}
-    snapshot_id = work_key("etl", recipe=NAME, sources=digests, columns=mapping, split=split)
+    split = {"test_share": test_share}
+    settings = None if configuration is None else configuration.model_dump(mode="json")
+    snapshot_id = work_key("etl", recipe=NAME, sources=digests, columns=mapping, split=split, configuration=settings)
     if finished := store.manifest(KIND, snapshot_id):
         return finished
     read = {role: read_table(uri, columns) for role, uri in sources.items()}
     refused = [one for _, found in read.values() for one in found]
     rows = usable_rows(read["data"][0], columns)
     if test is None:
-        is_test = temporal_split(rows, parameters.test_share)
+        is_test = temporal_split(rows, test_share)
         sides = {"train": rows.filter(pa.array(~is_test)), "test": rows.filter(pa.array(is_test))}
     else:
         sides = {"train": rows, "test": usable_rows(read["test"][0], columns)}
+    if configuration is not None:
+        configuration.check(pa.concat_tables(sides.values()))
+        sides = {name: in_context(side, configuration) for name, side in sides.items()}
     counts = {name: side.num_rows for name, side in sides.items()} | {"refused": len(refused)}
     reasons = Counter(f"{one.field}: {one.reason}" if one.field else one.reason for one in refused)
     found = [
@@ -83,7 +96,8 @@ def take_sessions(
             },
             "rows": counts,
             "sessions": {name: _distinct(side, "session") for name, side in sides.items()},
-            "split": {"kind": "time" if test is None else "file", "test_share": parameters.test_share},
+            "split": {"kind": "time" if test is None else "file", "test_share": test_share},
+            "configuration": settings,
             "span": _span(sides),
             "labels": {INTENT: _intents(sides)},
             "checks": [check.to_json() for check in found],

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
-from frontdesk.errors import BadColumns, UnreadableFile, UsageError
+from frontdesk.errors import BadColumns, UsageError
+from frontdesk.yaml_file import read_yaml
 
 _DEFAULTS = {
     "email": "frontdesk.records.email:DEFAULT_EMAIL_COLUMNS",
@@ -36,12 +35,7 @@ def load_columns(path: str | None, recipe: str = "ticket") -> Any:
     """
     if path is None:
         return default_columns(recipe)
-    try:
-        content = yaml.safe_load(Path(path).read_text("utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UnreadableFile(
-            "the column mapping cannot be read", where=path, remedy="It must be a YAML file"
-        ) from error
+    content = read_yaml(path, "the column mapping")
     if not isinstance(content, dict):
         raise BadColumns("the column mapping is not a YAML mapping", where=path)
     return parse_columns(content, where=path, recipe=recipe)

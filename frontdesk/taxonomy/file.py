@@ -20,11 +20,10 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from frontdesk.errors import BadTaxonomy, UnreadableFile
-from frontdesk.storage import reading
+from frontdesk.errors import BadTaxonomy
+from frontdesk.yaml_file import read_yaml
 
 TAXONOMY_FILE_FORMAT = 1
 ASK = "ask"
@@ -168,13 +167,7 @@ def read_file(address: str) -> TaxonomyFile:
         StorageError: the object store does not answer.
         BadTaxonomy: its form is wrong; the entry and the field are named.
     """
-    name = address.rpartition("/")[2]
-    try:
-        with reading(address) as file:
-            content = yaml.safe_load(bytes(file.read()).decode("utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UnreadableFile("the label file cannot be read", where=name, remedy="It must be YAML or JSON") from error
-    return parse_file(content, where=name)
+    return parse_file(read_yaml(address, "the label file"), where=address.rpartition("/")[2])
 
 
 def parse_file(content: Any, *, where: str = "taxonomy") -> TaxonomyFile:

@@ -6,10 +6,8 @@ import logging
 import time
 from pathlib import Path
 
-import yaml
-
-from frontdesk.errors import UsageError
-from frontdesk.intent.configuration import Configuration, parse_configuration
+from frontdesk.errors import FrontdeskError
+from frontdesk.intent.configuration import Configuration, load_configuration
 from frontdesk.logs import event
 
 _LOOK_SECONDS = 1.0
@@ -23,13 +21,13 @@ class LineFile:
         path: YAML or JSON; None for the built-in defaults.
 
     Raises:
-        UsageError: the file cannot be read, or has a wrong key.
+        UnreadableFile, UsageError: the file cannot be read, or has a wrong key.
     """
 
     def __init__(self, path: str | None) -> None:
         self._path = None if path is None else Path(path)
         self._stamp = self._changed()
-        self._configuration = Configuration() if self._path is None else _read(self._path)
+        self._configuration = Configuration() if self._path is None else load_configuration(self._path)
         self._look_at = time.monotonic() + _LOOK_SECONDS
 
     def current(self) -> Configuration:
@@ -39,9 +37,9 @@ class LineFile:
             if (stamp := self._changed()) != self._stamp:
                 self._stamp = stamp
                 try:
-                    self._configuration = _read(self._path)
+                    self._configuration = load_configuration(self._path)
                     event(_log, "lines_configured", version=self._configuration.version)
-                except UsageError as error:
+                except FrontdeskError as error:
                     event(_log, "lines_wrong", level=logging.ERROR, words=str(error))
         return self._configuration
 
@@ -51,15 +49,3 @@ class LineFile:
         except OSError:
             return None
         return None if found is None else (found.st_mtime_ns, found.st_size)
-
-
-def _read(path: Path) -> Configuration:
-    try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(
-            f"the lines' configuration cannot be read ({type(error).__name__})", where=path.name
-        ) from error
-    if not isinstance(content, dict):
-        raise UsageError("the lines' configuration must be an object", where=path.name)
-    return parse_configuration(content, where=path.name)

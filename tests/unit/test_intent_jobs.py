@@ -22,7 +22,7 @@ from frontdesk.intent.redis_store import RedisTable, connect, prefix_of
 from frontdesk.settings import settings
 from frontdesk.simulation.sessions import simulate
 from frontdesk.storage import Store
-from tests.intent_bundles import IntentRun, run_jobs, shown
+from tests.intent_bundles import IntentRun, as_request, run_jobs, shown
 from tests.redis_server import RedisServer
 
 JOBS = IntentJobs()
@@ -97,6 +97,34 @@ def test_sessions_are_split_whole_at_one_moment(tmp_path: Path) -> None:
     starts = [pc.min(side["timestamp"]).as_py() for side in (train, test)]
     last = max(min(row["timestamp"] for row in rows) for rows in by_session(train))
     assert starts[0] <= last <= starts[1]
+
+
+def test_training_and_the_bundle_take_the_settings_of_the_lines(spark: object, tmp_path: Path) -> None:
+    made = simulate(1_000, seed=3)
+    names = made["name"].filter(pc.equal(made["kind"], "event")).unique().to_pylist()
+    lines = {"version": 4, "default": {"context_events": names[:2], "trigger_events": names[:3], "model": "markov"}}
+    (tmp_path / "lines.yaml").write_bytes(orjson.dumps(lines))
+    run = run_jobs(log(tmp_path, made), tmp_path, configuration=str(tmp_path / "lines.yaml"))
+    bundle = load_intents(run.bundle)
+    assert {key[0] for key in bundle.tokenizer.events} <= set(names[:2])
+    assert {row["name"] for row in run.test_rows() if row["kind"] == "event"} == set(names[:2])
+    assert bundle.configuration.version == 4
+    assert bundle.configuration.default.trigger_events == tuple(names[:3])
+    asked = as_request(run.test_rows()[:3])
+    [answer] = bundle.predict([asked])
+    asked["events"].append({**asked["events"][-1], "kind": "event", "name": names[4]})
+    assert shown(bundle.predict([asked])[0]) == shown(answer)
+    assert answer.source != "evgen"
+
+
+def test_settings_that_do_not_fit_the_log_leave_nothing(tmp_path: Path) -> None:
+    data, store = log(tmp_path, simulate(300, seed=3)), tmp_path / "store"
+    for lines, words in (({"default": {"context_events": ["klick"]}}, "klick"), ({"lines": {"x": {}}}, "'x'")):
+        (tmp_path / "lines.yaml").write_bytes(orjson.dumps(lines))
+        chosen = orjson.dumps({"configuration": str(tmp_path / "lines.yaml")}).decode()
+        with pytest.raises(UsageError, match=words):
+            JOBS.etl(data=str(data), test="", columns="", parameters=chosen, store=str(store))
+        assert published(store) == []
 
 
 def by_session(table: pa.Table) -> list[list[dict[str, Any]]]:

@@ -107,14 +107,15 @@ def test_a_line_has_its_own_settings_and_digest() -> None:
     assert changed.digest("loans") == configuration.digest("loans"), "another line's screens need not load anything"
 
 
-def test_a_configuration_is_compared_with_what_the_model_knows() -> None:
+def test_a_configuration_is_compared_with_the_log() -> None:
+    rows, _ = rows_of(table(("o", "cards", "click", "A")), PLAIN)
     _, tokenizer = sessions(("o", "cards", "click", "A"))
-    default_configuration(tokenizer).check(tokenizer)
+    default_configuration(tokenizer).check(rows)
     assert default_configuration(tokenizer).default.trigger_events == ("click",)
     with pytest.raises(UsageError, match=r"default\.context_events.*hover"):
-        Configuration(default=LineConfiguration(context_events=("click", "hover"))).check(tokenizer)
+        Configuration(default=LineConfiguration(context_events=("click", "hover"))).check(rows)
     with pytest.raises(UsageError, match="'loans'"):
-        Configuration(lines={"loans": LineConfiguration()}).check(tokenizer)
+        Configuration(lines={"loans": LineConfiguration()}).check(rows)
 
 
 def test_training_sees_only_the_events_that_the_screen_sends() -> None:
