@@ -6,6 +6,8 @@ PYTHON := .venv/bin/python
 export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 OUT ?= out/demo
+# Processes of `make test`: two fit the machine that its time is promised for.
+WORKERS ?= 2
 
 .PHONY: help setup demo test test-slow test-load test-s3a lint type bench clean lock golden
 
@@ -22,7 +24,7 @@ demo: setup ## Run the ticket lifecycle on simulated tickets and ask the server 
 	.venv/bin/frontdesk demo --out $(OUT)
 
 test: lint type ## Lint, type-check and run every test but the slow ones
-	$(PYTHON) -m pytest -m "not slow and not load"
+	$(PYTHON) -m pytest -m "not slow and not load" -n $(WORKERS) --dist loadfile
 
 test-slow: setup ## Run the slow tests: runs killed at every job, Spark that fails
 	$(PYTHON) -m pytest -m slow

@@ -1,11 +1,14 @@
 """The door to Feast's SDK.
 
 Feast imports torch where it is installed, which costs seconds and gigabytes on the serving path and is needed for
-tensors only. It does without where the import fails, so it is imported here with torch out of sight.
+tensors only. It does without where the import fails, so it is imported here with torch out of sight. It also turns the
+Prometheus client of the process, and of every process started from it, to files in a folder of its own; that is undone.
 """
 
 from __future__ import annotations
 
+import importlib
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -24,7 +27,20 @@ def _without_torch() -> Iterator[None]:
         sys.modules.pop("torch", None)
 
 
-with _without_torch(), warnings.catch_warnings():
+@contextmanager
+def _environment_kept() -> Iterator[None]:
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in set(os.environ) - set(before):
+            del os.environ[name]
+
+
+# Loaded before Feast changes its environment, it keeps its values in memory.
+importlib.import_module("prometheus_client")
+
+with _without_torch(), _environment_kept(), warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource, PushSource, RequestSource
     from feast.data_source import DataSource, PushMode

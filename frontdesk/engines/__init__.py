@@ -51,4 +51,5 @@ def open_engine(folder: Path, spec: Spec, name: str = "auto") -> Engine:
         BundleError: no engine is left, or the named one declines or differs.
     """
     openers = {one: partial(opener, folder, spec) for one, opener in ENGINES.items()}
-    return choose_engine(openers, name, read_golden(folder), portable="graph")
+    # A desk asks ticket by ticket.
+    return choose_engine(openers, name, read_golden(folder), portable="graph", batches=False)

@@ -1,7 +1,7 @@
 """Which engine answers: the one that is named, or the fastest of those that tell the truth.
 
-Speed is measured when a bundle is loaded, on golden rows, one at a time and together, because both are asked of a
-server. An engine is true when it gives the golden rows their probabilities.
+Speed is measured when a bundle is loaded, on golden rows, one at a time and, where batches are asked for, together. An
+engine is true when it gives the golden rows their probabilities.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ def choose_engine(
     golden: Golden | None,
     *,
     portable: str,
+    batches: bool = True,
     tolerances: Mapping[str, float] | None = None,
 ) -> Chosen:
     """Open the engine of a name, or the fastest.
@@ -62,6 +63,7 @@ def choose_engine(
         name: of an engine, ``auto`` or ``portable``.
         golden: golden rows; None for a folder that has none yet, where nothing is checked or timed.
         portable: the engine that ``portable`` names.
+        batches: whether the time of many rows together counts beside that of single ones.
         tolerances: `TOLERANCE` of engines that compute in fewer bits.
 
     Raises:
@@ -99,10 +101,10 @@ def choose_engine(
         raise refusals[0] if refusals else BundleError("no engine can run here", remedy="Install onnxruntime")
     if len(engines) == 1 or golden is None:
         return engines[0]
-    return _fastest(engines, golden)
+    return _fastest(engines, golden, batches)
 
 
-def _fastest(engines: Sequence[Chosen], golden: Golden) -> Chosen:
+def _fastest(engines: Sequence[Chosen], golden: Golden, batches: bool) -> Chosen:
     """Return the engine with the shortest time; engines take turns, so that a busy moment meets all of them."""
     count = min(_ROWS, golden.rows)
     together = {field: values[:count] for field, values in golden.columns.items()}
@@ -111,7 +113,8 @@ def _fastest(engines: Sequence[Chosen], golden: Golden) -> Chosen:
     for _ in range(_ROUNDS):
         for place, engine in enumerate(engines):
             began = time.perf_counter()
-            engine.probabilities(together, count)
+            if batches:
+                engine.probabilities(together, count)
             for row in alone:
                 engine.probabilities(row, 1)
             seconds[place] = min(seconds[place], time.perf_counter() - began)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -27,6 +29,14 @@ from tests.serving.process import ServerProcess
 
 assert MAPPING.features is not None
 NAMES = sorted(MAPPING.features.names)
+
+
+def test_feast_leaves_the_process_and_its_children_as_they_were() -> None:
+    code = (
+        "import os; before = dict(os.environ); import frontdesk.feature_repo.sdk; assert dict(os.environ) == before;"
+        "from prometheus_client import values; assert values.ValueClass is values.MutexValue"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.fixture(scope="module")
