@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Literal
+from uuid import uuid4
 
 from frontdesk.feature_repo.sdk import (
     FeatureView,
@@ -29,7 +30,7 @@ class MemoryRegistryStore(RegistryStore):  # type: ignore[misc]
     """A registry that lives as long as the process: the declarations in this folder are its only source."""
 
     def __init__(self, *_: Any) -> None:
-        self._registry = Registry()
+        self.update_registry_proto(Registry())
 
     def get_registry_proto(self) -> Registry:
         """Return a copy of the registry."""
@@ -38,12 +39,17 @@ class MemoryRegistryStore(RegistryStore):  # type: ignore[misc]
         return copy
 
     def update_registry_proto(self, registry_proto: Registry) -> None:
-        """Take a registry over."""
+        """Take a registry over, under a version of its own.
+
+        Feast caches what it lists by version and by place in memory, and a place is used again by a later registry.
+        """
+        registry_proto.version_id = str(uuid4())
+        self._registry = Registry()
         self._registry.CopyFrom(registry_proto)
 
     def teardown(self) -> None:
         """Forget everything."""
-        self._registry = Registry()
+        self.update_registry_proto(Registry())
 
 
 class UrlRedisOnlineStore(RedisOnlineStore):  # type: ignore[misc]

@@ -125,3 +125,19 @@ def test_forgotten_entities_leave_redis(redis_server: RedisServer, tmp_path: Pat
     assert len(keys) == 1
     assert 0 < client.ttl(keys[0]) <= 90 * 86_400
     client.close()
+
+
+def test_no_two_registries_have_one_version() -> None:
+    """Feast lists a registry from its cache by version and place in memory, and memory is used again."""
+    from frontdesk.feature_repo.sdk import Registry
+    from frontdesk.feature_repo.stores import MemoryRegistryStore
+
+    first, second = MemoryRegistryStore(), MemoryRegistryStore()
+    versions = {first.get_registry_proto().version_id, second.get_registry_proto().version_id}
+    for store in (first, second):
+        changed = Registry()
+        store.update_registry_proto(changed)
+        assert store.get_registry_proto().version_id == changed.version_id
+        versions.add(changed.version_id)
+    assert len(versions) == 4
+    assert "" not in versions
