@@ -104,6 +104,8 @@ def count_switch(model: str, outcome: str) -> None:
 
 def show_served(model: str, model_id: str, before: str | None) -> None:
     """Say which version answers now."""
+    for outcome in ("switched", "failed"):
+        _SWITCHES.labels(model, outcome)  # from zero on: Prometheus sees no increase where a counter begins at one
     if before is not None and before != model_id:
         _SERVED.remove(model, before)
     _SERVED.labels(model, model_id).set(1)

@@ -45,6 +45,7 @@ def count_feedback(recipe: str, kind: str, effect: str) -> None:
 def count_delivery(desk: str, effect: str) -> None:
     """Count a webhook: ``accepted``, ``duplicate``, ``ignored``; then ``done``, ``postponed`` or ``failed``."""
     _DELIVERIES.labels(desk, effect).inc()
+    _DELIVERIES.labels(desk, "failed")  # from zero on: Prometheus sees no increase where a counter begins at one
 
 
 def count_model_failure(recipe: str, cause: str) -> None:
