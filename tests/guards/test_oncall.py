@@ -16,6 +16,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 MONITORING = ROOT / "manifests/monitoring"
 RUNBOOKS = ROOT / "docs/runbooks"
+TESTS = ("alerts_test.yaml", "alerts_weeks_test.yaml")
 HEADINGS = ("**What it means.**", "**Look at**", "**Do**")
 
 
@@ -51,13 +52,13 @@ def check_metrics(text: str, where: str) -> None:
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Debian: prometheus) is not installed")
 def test_each_alert_fires_on_its_own_series_and_on_nothing_else() -> None:
-    for command in (("check", "rules", "alerts.yaml"), ("test", "rules", "alerts_test.yaml")):
+    for command in (("check", "rules", "alerts.yaml"), ("test", "rules", *TESTS)):
         done = subprocess.run(["promtool", *command], cwd=MONITORING, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_alert_is_tested() -> None:
-    tests = yaml.safe_load((MONITORING / "alerts_test.yaml").read_text())["tests"]
+    tests = [test for name in TESTS for test in yaml.safe_load((MONITORING / name).read_text())["tests"]]
     fired = {case["alertname"] for test in tests for case in test["alert_rule_test"] if case["exp_alerts"]}
     assert fired == {alert["alert"] for alert in alerts()}
 
