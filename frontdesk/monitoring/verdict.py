@@ -1,0 +1,103 @@
+"""What a comparison of two windows says: a verdict, its causes in words, and everything that was looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from frontdesk.errors import UnreadableFile
+
+Kind = Literal["input", "text", "prediction", "label", "quality"]
+Level = Literal["stable", "watch", "drift"]
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A change that is more than chance and large enough to matter.
+
+    Attributes:
+        column: the column as the table calls it.
+        kind: what the column is to the model.
+        method: the statistic; always one where large means far apart.
+        score: its value; at least `threshold`.
+        threshold: what it crossed: that of `level`.
+        words: what changed, for a person. Level names and frequent words at most, never a text.
+        level: ``watch`` or ``drift``.
+    """
+
+    column: str
+    kind: Kind
+    method: str
+    score: float
+    threshold: float
+    words: str
+    level: Level = "drift"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One statistic of one column, whether it crossed a threshold or not.
+
+    Attributes:
+        score, watch, drift: the statistic and its two thresholds; None where it was not computed.
+        reason: why it was not computed; empty where it was.
+    """
+
+    column: str
+    kind: Kind
+    method: str
+    score: float | None = None
+    watch: float | None = None
+    drift: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome of a comparison.
+
+    Attributes:
+        verdict: ``drift`` where a cause is one, else ``watch`` where a cause is one, else ``stable``.
+        causes: what crossed a threshold, worst first.
+        checks: every statistic of every column, in the order of the columns.
+        rows: ``{"reference": n, "current": n}``.
+        false_alarm_rate: how often a comparison without any drift says ``drift``, over all columns together.
+        spans: first and last day of each window, where there are time stamps.
+        slices: verdict-like figures of parts of the windows (one language, one line), worst first.
+        notes: what a reader must know of the comparison: columns that were not compared, windows that are small.
+    """
+
+    verdict: Level
+    causes: tuple[Cause, ...]
+    checks: tuple[Check, ...]
+    rows: dict[str, int]
+    false_alarm_rate: float
+    spans: dict[str, tuple[str, str]] = field(default_factory=dict)
+    slices: tuple[dict[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values; `from_json` reads them back."""
+        plain = asdict(self)
+        for name in ("causes", "checks", "slices", "notes"):
+            plain[name] = list(plain[name])
+        plain["spans"] = {window: list(days) for window, days in self.spans.items()}
+        return plain
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Verdict:
+        """Read what `as_json` returned. Raises `UnreadableFile` for something else."""
+        try:
+            return cls(
+                verdict=content["verdict"],
+                causes=tuple(Cause(**cause) for cause in content["causes"]),
+                checks=tuple(Check(**check) for check in content["checks"]),
+                rows=dict(content["rows"]),
+                false_alarm_rate=content["false_alarm_rate"],
+                spans={window: (first, last) for window, (first, last) in content["spans"].items()},
+                slices=tuple(content["slices"]),
+                notes=tuple(content["notes"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise UnreadableFile(f"this is no verdict of a comparison ({type(error).__name__})") from error
