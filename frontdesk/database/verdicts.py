@@ -8,25 +8,34 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from frontdesk.database.engine import Database
+from frontdesk.database.engine import Database, insert_once
 from frontdesk.database.tables import Verdict
 
 ENOUGH = Verdict.verdict != "none"
 
 
 def keep_verdict(database: Database, values: Mapping[str, Any]) -> None:
-    """Write the verdict of a window, in place of an earlier one of the same window."""
+    """Write the verdict of a window, in place of an earlier one of the same window; its decision stays."""
     mine = [getattr(Verdict, name) == values[name] for name in ("recipe", "part", "window_end")]
     with database.writing() as connection:
-        connection.execute(sa.delete(Verdict).where(*mine))
-        connection.execute(sa.insert(Verdict).values(**values))
+        if not insert_once(connection, Verdict, dict(values)):
+            connection.execute(sa.update(Verdict).where(*mine).values(**values))
 
 
 def note_decision(database: Database, recipe: str, window_end: datetime, decision: Mapping[str, Any]) -> None:
-    """Write beside a window's verdict what was decided about a retraining."""
+    """Write beside a window's verdict what was decided about a retraining; one that was started stays noted."""
     mine = (Verdict.recipe == recipe) & (Verdict.part == "") & (Verdict.window_end == window_end)
     with database.writing() as connection:
-        connection.execute(sa.update(Verdict).where(mine).values(retraining=dict(decision)))
+        noted = connection.execute(sa.select(Verdict.retraining).where(mine)).scalar_one_or_none()
+        if noted is None or not noted["start"]:
+            connection.execute(sa.update(Verdict).where(mine).values(retraining=dict(decision)))
+
+
+def has_verdict(database: Database, recipe: str, window_end: datetime) -> bool:
+    """Return whether a window of a recipe was judged."""
+    mine = (Verdict.recipe == recipe) & (Verdict.part == "") & (Verdict.window_end == window_end)
+    with database.reading() as connection:
+        return connection.execute(sa.select(sa.literal(1)).where(mine)).first() is not None
 
 
 def verdicts_before(database: Database, recipe: str, part: str, window_end: datetime, count: int) -> list[Any]:
