@@ -17,7 +17,7 @@ from frontdesk.monitoring.log_columns import AT, Row, Tables, case_tables, log_t
 from frontdesk.monitoring.persistence import alarms_of, persistent
 from frontdesk.monitoring.plan import WatchPlan
 from frontdesk.monitoring.verdict import Verdict
-from frontdesk.monitoring.windows import Span, Window, latest_windows
+from frontdesk.monitoring.log_windows import Span, Window, latest_windows
 
 NONE = "none"
 """The verdict of a window that has too few rows."""
