@@ -1,8 +1,8 @@
 """Whether a model is trained again: a pure decision from a request, the recipe's past and what its desk allows.
 
 The request's key is a digest of why, on what and under which labels. Whoever asks the same again, at the same time or
-later, finds it taken. What asks of its own accord (drift, a schedule) also waits between two retrainings; a person and
-a change of the label file need not. Nothing passes the budget or a retraining that runs.
+later, finds it taken. Drift and schedules wait a while after any retraining, a change of the label file after one for
+its own sake, a person never. Nothing passes the budget, or a retraining that runs.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Limits:
     """What a desk allows.
 
     Attributes:
-        cool_down: from the start of any retraining until drift or a schedule may start the next one.
+        cool_down: from the start of a retraining until the next one may start by itself.
         budget: retrainings that may start within `period`.
         lease: how long a retraining is believed to run when nobody says how it ended.
     """
@@ -118,8 +118,8 @@ def decide(request: Request, past: Sequence[Past], limits: Limits, *, dry_run: b
     # What failed or was lost may be asked for again: it made nothing.
     if any(one.key == request.key and one.state in ("promoted", "held") for one in mine):
         return no("done_before", "this data and these labels were trained on for this reason already")
-    newest = max((one.started_at for one in mine), default=None)
-    if request.reason in _PATIENT and newest is not None and request.at - newest < limits.cool_down:
+    newest = max((one.started_at for one in mine if _waits(request, one)), default=None)
+    if newest is not None and request.at - newest < limits.cool_down:
         free = _day(newest + limits.cool_down)
         return no("cooling_down", f"the last retraining began {_day(newest)}, the next may begin {free}")
     spent = sum(request.at - one.started_at < limits.period for one in mine)
@@ -128,6 +128,11 @@ def decide(request: Request, past: Sequence[Past], limits: Limits, *, dry_run: b
     if dry_run:
         return no("dry_run", f"a retraining would start: {request.words}")
     return Decision(True, "start", f"a retraining starts: {request.words}", request.key, request.reason)
+
+
+def _waits(request: Request, earlier: Past) -> bool:
+    """Tell whether a request keeps the cool-down after an earlier retraining."""
+    return request.reason in _PATIENT or (request.reason == "taxonomy" == earlier.reason)
 
 
 def _day(moment: datetime) -> str:
