@@ -39,6 +39,7 @@ class RetrainingPlan(_Entry):
         feedback: the labelled cases of the database are training rows too; without ``data``, the only ones.
         columns: file of the column mapping; None for the simulator's columns.
         set: parameters of the run.
+        approval: ``required``: a person approves the model before it is deployed.
         limits: see `frontdesk.monitoring.retraining.Limits`.
     """
 
@@ -46,6 +47,7 @@ class RetrainingPlan(_Entry):
     feedback: bool = True
     columns: Address | None = None
     set: dict[str, Any] = {}
+    approval: Literal["none", "required"] = "none"
     cool_down_days: float = Field(default=7, ge=0)
     budget: int = Field(default=4, ge=0)
     period_days: Positive = 30
