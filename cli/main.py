@@ -10,7 +10,7 @@ import sys
 import typer
 
 from frontdesk import logs
-from frontdesk.cli import coverage, data, doctor, gateway, keys, lifecycle, models, records
+from frontdesk.cli import coverage, data, doctor, drift, gateway, keys, lifecycle, models, records
 from frontdesk.cli.output import failed
 from frontdesk.errors import FrontdeskError
 from frontdesk.settings import settings
@@ -45,6 +45,7 @@ app.command("run")(lifecycle.run)
 app.command("evaluate")(models.evaluate)
 app.command("predict")(models.predict)
 app.command("coverage")(coverage.coverage)
+app.command("drift")(drift.drift)
 app.command("serve")(models.serve)
 app.command("gateway")(gateway.gateway)
 app.command("up")(gateway.up)

@@ -6,8 +6,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_TEXT_CHARACTERS = 4_000
-
 
 class Sample:
     """Keeps the rows with the smallest of one random number per row.
@@ -15,23 +13,24 @@ class Sample:
     Args:
         rows: size of the sample.
         seed: of the random numbers.
+        characters: that are kept of a text.
     """
 
-    def __init__(self, rows: int, seed: int = 0) -> None:
-        self.rows = rows
+    def __init__(self, rows: int, seed: int = 0, characters: int = 4_000) -> None:
+        self.rows, self.characters = rows, characters
         self._random = np.random.default_rng(seed)
         self._limit = 1.0
         self._parts: list[tuple[np.ndarray, pa.Table]] = []
         self._held = 0
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Take in a batch. Texts are kept up to 4,000 characters."""
+        """Take in a batch."""
         keys = self._random.random(batch.num_rows)
         chosen = keys < self._limit
         table = pa.Table.from_batches([batch]).filter(pa.array(chosen))
         for place, field in enumerate(table.schema):
             if pa.types.is_string(field.type):
-                short = pc.utf8_slice_codeunits(table.column(place), 0, _TEXT_CHARACTERS)
+                short = pc.utf8_slice_codeunits(table.column(place), 0, self.characters)
                 table = table.set_column(place, field, short)
         self._parts.append((keys[chosen], table))
         self._held += int(chosen.sum())

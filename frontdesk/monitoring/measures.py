@@ -99,9 +99,9 @@ def missing_share(pair: Pair, name: str) -> Measured:
     return Measured("missing_share", score, chance, usual, MISSING_FLOORS, score, lambda: phrases.missing(before, now))
 
 
-def levels_of(pair: Pair, name: str) -> tuple[list[str], Counts, Counts]:
-    """Return the reference's most frequent levels and `OTHER`, and their rows in both windows."""
-    before, now = pair.reference.levels[name], pair.current.levels[name]
+def levels_of(reference: Window, current: Window, name: str) -> tuple[list[str], Counts, Counts]:
+    """Return the reference's most frequent levels, and the rows of each and of `OTHER` in both windows."""
+    before, now = reference.levels[name], current.levels[name]
     top = [level for level, _ in sorted(before.counts.items(), key=lambda item: (-item[1], item[0]))[:TOP_LEVELS]]
     counts = []
     for counter in (before, now):
@@ -118,7 +118,7 @@ def codes_of(column: pa.ChunkedArray, top: list[str]) -> npt.NDArray[np.int64]:
 
 def level_shares(pair: Pair, name: str) -> Measured:
     """Compare the shares of levels: Jensen-Shannon distance over the most frequent ones and all others together."""
-    top, before, now = levels_of(pair, name)
+    top, before, now = levels_of(pair.reference, pair.current, name)
     enough(int(before.sum()), int(now.sum()))
     chance = chance_of_counts(before, now, pair.rng)
     codes = codes_of(pair.reference.sample(name).column(name), top)

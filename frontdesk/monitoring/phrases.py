@@ -38,7 +38,7 @@ def moved(names: Sequence[str], before: npt.ArrayLike, now: npt.ArrayLike) -> st
 
 def numbers(before: npt.NDArray[np.float64], now: npt.NDArray[np.float64]) -> str:
     """Say how the middle and the ends of a number moved."""
-    said = []
+    said: list[str] = []
     for words, of in (("median", 50), ("lowest tenth up to", 10), ("highest tenth from", 90)):
         a, b = float(np.percentile(before, of)), float(np.percentile(now, of))
         if not said or abs(a - b) > 1e-12:

@@ -24,8 +24,8 @@ def moved_share(pair: Pair, name: str, given: str) -> Measured:
 
     A level of `given` counts where its rows' labels changed by more than chance, over all those levels together.
     """
-    outer, *_ = levels_of(pair, given)
-    inner, *_ = levels_of(pair, name)
+    outer, *_ = levels_of(pair.reference, pair.current, given)
+    inner, *_ = levels_of(pair.reference, pair.current, name)
     before, now = (
         _crossed(window.sample(name), given, name, outer, inner) for window in (pair.reference, pair.current)
     )

@@ -35,10 +35,10 @@ class Chance:
         from scipy.stats import gamma
 
         if self.mean <= 0 or self.variance <= 0:
-            return float(max(self.mean, 0.0) * scale) ** (1 / self.power)
+            return float((max(self.mean, 0.0) * scale) ** (1 / self.power))
         shape = self.mean**2 / self.variance
         value = float(gamma.isf(level, shape, scale=self.variance / self.mean)) * scale
-        return value ** (1 / self.power)
+        return float(value ** (1 / self.power))
 
 
 def chance_of(squares: Floats) -> Chance:
@@ -55,7 +55,7 @@ def jensen_shannon(reference: npt.ArrayLike, current: npt.ArrayLike) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         left = np.where(p > 0, p * np.log(p / middle), 0.0).sum(-1)
         right = np.where(q > 0, q * np.log(q / middle), 0.0).sum(-1)
-    return np.sqrt(np.maximum((left + right) / 2, 0.0))
+    return np.asarray(np.sqrt(np.maximum((left + right) / 2, 0.0)))
 
 
 def total_variation(reference: npt.ArrayLike, current: npt.ArrayLike) -> float:

@@ -97,8 +97,7 @@ def _strange(tokens: Sequence[Sequence[str]], known: set[str]) -> Floats:
 def _vocabulary(pair: Pair, reference: Described, current: Described, name: str) -> Measured:
     """Compare which words texts hold: the most frequent ones of both windows together, one vote per text."""
     held = [[sorted(set(words)) for words in each.tokens] for each in (reference, current)]
-    counts = Counter(word for words in held for bag in words for word in bag)
-    top = [word for word, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:WORDS]]
+    top = frequent(held[0], held[1])
     before, now = (counted(words, top)[:, :-1] for words in held)
     shares = [each.mean(0, dtype=np.float64) for each in (before, now)]
     return bag_distance(
@@ -109,6 +108,12 @@ def _vocabulary(pair: Pair, reference: Described, current: Described, name: str)
         "jensenshannon(frequent words)",
         lambda: phrases.frequent_words(top, shares[0], shares[1]),
     )
+
+
+def frequent(before: Sequence[Sequence[str]], now: Sequence[Sequence[str]]) -> list[str]:
+    """Return the words that most of both windows' texts hold."""
+    counts = Counter(word for words in (before, now) for bag in words for word in bag)
+    return [word for word, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:WORDS]]
 
 
 def _languages(pair: Pair, reference: Sequence[str | None], current: Sequence[str | None]) -> Measured:

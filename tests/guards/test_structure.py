@@ -16,6 +16,7 @@ CODE = ("frontdesk", "components", "feature_repo", "pipelines", "serving", "cli"
 
 DOORS = {
     "aiohttp": ("serving/asking.py",),
+    "evidently": ("frontdesk/monitoring/evidently_report.py",),
     "feast": ("feature_repo/sdk.py",),
     "kfp": ("components/", "pipelines/"),
     "kserve": ("serving/",),

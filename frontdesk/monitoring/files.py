@@ -1,0 +1,99 @@
+"""Two tables as files to a verdict and a report: what ``frontdesk drift`` does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from frontdesk.errors import UsageError
+from frontdesk.monitoring.comparison import FALSE_ALARM_RATE, SAMPLE_ROWS, compare_windows
+from frontdesk.monitoring.verdict import Verdict
+from frontdesk.monitoring.windows import Watched, Window
+from frontdesk.storage import canonical_json, write_atomically
+
+VERDICT, REPORT, EVIDENTLY = "verdict.json", "report.html", "evidently.html"
+
+
+def compare_files(
+    recipe: str,
+    reference: str,
+    current: str,
+    out: Path,
+    *,
+    columns: str | None = None,
+    bundle: str | None = None,
+    taxonomy: str | None = None,
+    taxonomy_version: str | None = None,
+    false_alarm_rate: float = FALSE_ALARM_RATE,
+    seed: int = 0,
+    with_evidently: bool = False,
+) -> Verdict:
+    """Compare two tables and write what came out.
+
+    Args:
+        recipe: of both tables.
+        reference, current: paths or addresses.
+        out: folder that gets ``verdict.json`` and ``report.html``, and on drift ``evidently.html``.
+        columns: file of the column mapping; None: the simulator's columns.
+        bundle: its answers to both tables are compared too.
+        taxonomy, taxonomy_version: a label file: announced renames are no drift then.
+        false_alarm_rate, seed: see `compare`.
+        with_evidently: write Evidently's report whatever the verdict.
+
+    Raises:
+        DataError: a table or the mapping cannot be used; the file and the column are named.
+        UsageError: an unknown recipe, or options that do not go together.
+    """
+    from frontdesk.monitoring.report import render
+
+    windows, watched, time = _read(recipe, (reference, current), columns, bundle, taxonomy, taxonomy_version, seed)
+    verdict = compare_windows(windows[0], windows[1], watched, time=time, false_alarm_rate=false_alarm_rate, seed=seed)
+    beside = with_evidently or verdict.verdict == "drift"
+    page = render(recipe, verdict, windows[0], windows[1], watched, evidently=EVIDENTLY if beside else None)
+    if beside:
+        from frontdesk.monitoring.evidently_report import write_html
+
+        out.mkdir(parents=True, exist_ok=True)
+        write_html(windows[0], windows[1], watched, verdict, out / EVIDENTLY)
+    else:
+        (out / EVIDENTLY).unlink(missing_ok=True)
+    write_atomically(out / REPORT, page.encode("utf-8", "replace"))
+    write_atomically(out / VERDICT, canonical_json({"recipe": recipe, **verdict.as_json()}))
+    return verdict
+
+
+def _read(
+    recipe: str,
+    uris: tuple[str, str],
+    columns: str | None,
+    bundle: str | None,
+    taxonomy: str | None,
+    taxonomy_version: str | None,
+    seed: int,
+) -> tuple[list[Window], list[Watched], str | None]:
+    """Return both windows, what is compared of them, and their time column."""
+    from frontdesk.records import load_columns
+
+    mapping: Any = load_columns(columns, recipe)
+    if recipe == "intent":
+        from frontdesk.monitoring import sessions
+
+        if taxonomy or taxonomy_version:
+            raise UsageError("intents have no label file", where="--taxonomy")
+        return [sessions.read_sessions(uri, mapping) for uri in uris], sessions.watched_sessions(mapping), sessions.TIME
+    from frontdesk.label_jobs import relabel_of
+    from frontdesk.monitoring import records
+    from frontdesk.recipes import jobs
+
+    room: Any = jobs(recipe)
+    windows = []
+    for uri in uris:
+        reading = records.Reading(
+            mapping,
+            SAMPLE_ROWS,
+            seed,
+            prepare=room.prepare(room.parameters("{}"))[0],
+            relabel=relabel_of(taxonomy, taxonomy_version, mapping),
+        )
+        windows.append(records.read_window(uri, reading))
+    return windows, records.watched_columns(mapping), records.TIME if mapping.created_at else None

@@ -1,0 +1,105 @@
+"""The page for whoever is on call: what happened and what to do, then the evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from frontdesk.monitoring import pictures
+from frontdesk.monitoring.advice import LEAD, advice
+from frontdesk.monitoring.bags import counted
+from frontdesk.monitoring.measures import OTHER, levels_of
+from frontdesk.monitoring.texts import describe, frequent
+from frontdesk.monitoring.verdict import Verdict
+from frontdesk.monitoring.windows import Watched, Window
+
+TEMPLATE = "report.html"
+_MOST_PICTURES = 8
+
+
+def headline(verdict: Verdict) -> str:
+    """Say the verdict in one sentence."""
+    if not verdict.causes:
+        return "Stable: nothing changed that matters"
+    columns = list(dict.fromkeys(cause.column for cause in verdict.causes if cause.level == verdict.verdict))
+    more = f" and {len(columns) - 1} more" if len(columns) > 1 else ""
+    return f"Drift in {columns[0]}{more}" if verdict.verdict == "drift" else f"Watch {columns[0]}{more}"
+
+
+def render(
+    recipe: str,
+    verdict: Verdict,
+    reference: Window,
+    current: Window,
+    watched: Sequence[Watched],
+    *,
+    evidently: str | None,
+) -> str:
+    """Return the page.
+
+    Args:
+        recipe: of the tables.
+        verdict: of the windows.
+        reference, current: the windows.
+        watched: what was compared.
+        evidently: name of Evidently's page in the same folder, None where there is none.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    here = Path(__file__).parent
+    environment = Environment(
+        loader=FileSystemLoader([here, here.parent / "evaluation"]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    columns = {each.title: each for each in watched}
+    shown: list[dict[str, Any]] = []
+    for place, cause in enumerate(verdict.causes):
+        each = columns.get(cause.column)
+        drawn = _picture(f"cause-{place}", each, reference, current) if each and place < _MOST_PICTURES else ""
+        shown.append({"cause": cause, "advice": advice(cause), "picture": Markup(drawn)})  # noqa: S704  our drawing
+    return environment.get_template(TEMPLATE).render(
+        recipe=recipe,
+        verdict=verdict,
+        headline=headline(verdict),
+        lead=LEAD[verdict.verdict],
+        shown=shown,
+        evidently=evidently,
+    )
+
+
+def _picture(name: str, each: Watched, reference: Window, current: Window) -> str:
+    """Draw a column of both windows; empty where there is nothing to draw."""
+    columns = [window.sample(each.name).column(each.name) for window in (reference, current)]
+    if each.type == "categorical":
+        top, before, now = levels_of(reference, current, each.name)
+        counts = [current.levels[each.name].counts, reference.levels[each.name].counts]
+        new = sorted((level for level in counts[0] if level not in counts[1]), key=lambda x: (-counts[0][x], x))[:5]
+        fresh = np.array([counts[0][level] for level in new], np.float64)
+        sides = [
+            np.append(before[:-1], [before[-1], *np.zeros(len(new))]),
+            np.append(now[:-1], [now[-1] - fresh.sum(), *fresh]),
+        ]
+        if not all(side.sum() for side in sides):
+            return ""
+        names = [*top, OTHER, *(f"{level} (new)" for level in new)]
+        return pictures.shares(name, names, *(side / side.sum() for side in sides))
+    if each.type == "numeric":
+        values = [np.asarray(column.drop_null().cast(pa.float64()).to_numpy(), np.float64) for column in columns]
+        return pictures.numbers(name, values[0], values[1]) if all(map(len, values)) else ""
+    if each.type == "bag":
+        bags = [[bag or [] for bag in column.to_pylist()] for column in columns]
+    else:
+        bags = [
+            [sorted(set(words)) for words in describe(column.slice(0, 5_000).to_pylist()).tokens] for column in columns
+        ]
+    top = frequent(bags[0], bags[1])
+    shares = [counted(side, top)[:, :-1].astype(bool).mean(0) for side in bags]
+    return pictures.shares(name, top, shares[0], shares[1]) if top else ""
