@@ -4,7 +4,7 @@ from frontdesk.components.component import component
 
 
 @component
-def deploy(recipe: str, fused: str, store: str, registry: str, approval: str) -> str:
+def deploy(recipe: str, fused: str, store: str, registry: str, approval: str, reason: str) -> str:
     """Make the candidate the champion. Returns its model id."""
     from frontdesk.deployment import deploy
     from frontdesk.registry import Registry
@@ -12,5 +12,5 @@ def deploy(recipe: str, fused: str, store: str, registry: str, approval: str) ->
     from frontdesk.storage import Store
 
     with step("deploy"):
-        made = deploy(Store(store), Registry(registry), recipe=recipe, fused=fused, approval=approval)
+        made = deploy(Store(store), Registry(registry), recipe=recipe, fused=fused, approval=approval, reason=reason)
     return made.model_id

@@ -4,7 +4,7 @@ from frontdesk.components.component import component
 
 
 @component
-def hold(recipe: str, fused: str, store: str, registry: str) -> str:
+def hold(recipe: str, fused: str, store: str, registry: str, reason: str) -> str:
     """Register the candidate without deploying it. Returns its model id."""
     from frontdesk.deployment import enter
     from frontdesk.registry import Registry
@@ -12,5 +12,5 @@ def hold(recipe: str, fused: str, store: str, registry: str) -> str:
     from frontdesk.storage import Store
 
     with step("hold"):
-        version = enter(Store(store), Registry(registry), recipe=recipe, fused=fused)
+        version = enter(Store(store), Registry(registry), recipe=recipe, fused=fused, reason=reason)
     return version.model_id

@@ -44,8 +44,11 @@ def judge(store: Store, registry: Registry, *, recipe: str, fused: str) -> dict[
     return made
 
 
-def enter(store: Store, registry: Registry, *, recipe: str, fused: str) -> Version:
+def enter(store: Store, registry: Registry, *, recipe: str, fused: str, reason: str = "manual") -> Version:
     """Copy a candidate into the model store and register it; a second time finds both done.
+
+    Args:
+        reason: why it was trained; see `frontdesk.monitoring.retraining`.
 
     Raises:
         BundleError: the copy does not load, or its golden rows differ. It is taken away again, nothing is registered.
@@ -58,6 +61,7 @@ def enter(store: Store, registry: Registry, *, recipe: str, fused: str) -> Versi
         parameters=manifest["parameters"],
         history=manifest["history"],
         metrics=manifest["metrics"],
+        reason=reason,
     )
     return registry.register(
         recipe,
@@ -66,6 +70,7 @@ def enter(store: Store, registry: Registry, *, recipe: str, fused: str) -> Versi
         snapshot=manifest["snapshot"],
         metrics=manifest["metrics"]["test"],
         run=run,
+        reason=reason,
     )
 
 
@@ -76,12 +81,14 @@ def deploy(
     recipe: str,
     fused: str,
     approval: str = "none",
+    reason: str = "manual",
     wait_seconds: float = 7 * 24 * 3600,
 ) -> Version:
     """Make a candidate the deployed model of its recipe.
 
     Args:
         approval: ``required`` waits until a person has approved the version.
+        reason: why it was trained.
         wait_seconds: how long.
 
     Raises:
@@ -89,7 +96,7 @@ def deploy(
         BundleError: see `enter`. The champion stays.
         StorageError: what servers share could not be published. The champion stays.
     """
-    version = enter(store, registry, recipe=recipe, fused=fused)
+    version = enter(store, registry, recipe=recipe, fused=fused, reason=reason)
     if approval == "required":
         _wait_for_approval(registry, recipe, version, wait_seconds)
     jobs(recipe).publish(version.bundle)

@@ -29,6 +29,7 @@ FrontdeskError                      1   500
 ├── StorageError                    1   503   names the address and what answered
 ├── TransferError                   1   500   a tensor file does not have the digest of its manifest
 ├── TrainingError                   1   500   the loss is not finite, no labelled row is left, ...
+├── PipelineServerError             1   502   Kubeflow Pipelines refused or did not answer
 ├── WriteBackFailed                 1   502   a desk did not take an answer
 └── MissingTool                     1   500   Java, an object-store binary, ...
 """
@@ -249,6 +250,13 @@ class TrainingError(FrontdeskError):
     """Training cannot go on."""
 
     code = "training"
+
+
+class PipelineServerError(FrontdeskError):
+    """The pipeline server refused, or did not answer."""
+
+    code = "pipeline_server"
+    status = 502
 
 
 class WriteBackFailed(FrontdeskError):

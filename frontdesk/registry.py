@@ -34,6 +34,7 @@ class Version:
         number: counts from 1 within a recipe.
         bundle: address of the bundle's folder.
         snapshot: id of the snapshot that it was trained on.
+        reason: why it was trained; empty for a version of an older release.
         approved: whether a person approved it.
     """
 
@@ -41,6 +42,7 @@ class Version:
     model_id: str
     bundle: str
     snapshot: str
+    reason: str
     approved: bool
 
 
@@ -83,6 +85,7 @@ class Registry:
         parameters: Mapping[str, Any],
         history: list[Mapping[str, float]],
         metrics: Any,
+        reason: str = "manual",
     ) -> str:
         """Write one finished MLflow run of a model, once.
 
@@ -90,6 +93,7 @@ class Registry:
             parameters: written as parameters.
             history: one mapping of numbers per epoch; other values in it are left out.
             metrics: nested mappings of numbers, written under dotted names.
+            reason: why the model was trained, a tag.
 
         Returns:
             The id of the run: the first call's, when the model has one already.
@@ -102,7 +106,7 @@ class Registry:
             )
             if found:
                 return str(found[0].info.run_id)
-            run = str(client.create_run(experiment, run_name=model_id, tags={"model_id": model_id}).info.run_id)
+            run = str(client.create_run(experiment, run_name=model_id, tags={"model_id": model_id, "reason": reason}).info.run_id)
             from mlflow.entities import Metric, Param
 
             now = int(client.get_run(run).info.start_time)
@@ -127,6 +131,7 @@ class Registry:
         snapshot: str,
         metrics: Mapping[str, Any],
         run: str | None = None,
+        reason: str = "manual",
     ) -> Version:
         """Register a bundle as the recipe's candidate; a bundle that is registered already keeps its version."""
         client, name = self._client, _model(recipe)
@@ -134,7 +139,7 @@ class Registry:
             version = self._by_model_id(recipe, model_id)
             if version is None:
                 self._create_model(name)
-                tags = {"model_id": model_id, "snapshot": snapshot}
+                tags = {"model_id": model_id, "snapshot": snapshot, "reason": reason}
                 tags |= {key: f"{value:.6g}" for key, value in flatten(metrics).items()}
                 made = client.create_model_version(name, source=bundle, run_id=run, tags=tags)
                 version = _version(made)
@@ -247,5 +252,6 @@ def _version(found: Any) -> Version:
         model_id=tags.get("model_id", ""),
         bundle=found.source,
         snapshot=tags.get("snapshot", ""),
+        reason=tags.get("reason", ""),
         approved=tags.get(_APPROVED) == "true",
     )

@@ -39,6 +39,14 @@ class Settings(BaseSettings):
     """SQLAlchemy address of keys, predictions and feedback. Default: ``frontdesk.db`` in the working folder."""
     models: dict[str, str] = {}
     """Private address of the model server of each recipe, as JSON. Default: ``http://127.0.0.1:8080`` for all."""
+    monitoring: str | None = None
+    """File of what is watched and when a recipe is trained again (YAML, ``docs/retraining.md``). Default: built in."""
+    kfp: str | None = None
+    """Address of the Kubeflow Pipelines server that runs pipelines. Default: they run on this machine."""
+    kfp_namespace: str | None = None
+    """Namespace of the pipelines on a server with several users."""
+    kfp_token_file: str | None = None
+    """File of the bearer token for that server. Default: none is sent."""
     policy: str | None = None
     """Policy file that overrides the decisions of served bundles (``docs/decisions.md``). Default: the bundles' own."""
     redis: str | None = None

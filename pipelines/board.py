@@ -25,6 +25,8 @@ _JOBS = {
     "deploy": "6 deploy",
     "hold": "  hold",
     "materialise": "  features",
+    "monitor": "  monitor",
+    "retrain": "  retrain",
 }
 """Titles of the pipeline's steps. Any other stage is a part of the step that runs."""
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")

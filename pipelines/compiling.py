@@ -11,6 +11,7 @@ from kfp import compiler
 
 from frontdesk.pipelines.features import build_features
 from frontdesk.pipelines.lifecycle import Cluster, build
+from frontdesk.pipelines.monitoring import build_monitoring
 from frontdesk.recipes import jobs
 from frontdesk.storage import write_atomically
 
@@ -32,6 +33,12 @@ def compile_pipeline(recipe: str, path: Path, cluster: Cluster | None = None) ->
 def compile_features(path: Path, cluster: Cluster | None = None) -> None:
     """Write the feature pipeline likewise."""
     _write(build_features(cluster or Cluster()), path)
+
+
+def compile_monitoring(recipe: str, path: Path, cluster: Cluster | None = None) -> None:
+    """Write a recipe's monitoring pipeline likewise. Raises `UsageError` for an unknown recipe."""
+    jobs(recipe)
+    _write(build_monitoring(recipe, cluster or Cluster()), path)
 
 
 def _write(pipeline: Any, path: Path) -> None:

@@ -37,6 +37,8 @@ _SHARES = {
     "deploy": Share("500m", "2Gi", "2", "4Gi", 192),  # a person may take a week to approve
     "hold": Share("500m", "2Gi", "2", "4Gi", 1),
     "materialise": Share("2", "4Gi", "4", "8Gi", 2),
+    "monitor": Share("1", "2Gi", "2", "4Gi", 1),
+    "retrain": Share("500m", "2Gi", "2", "4Gi", 1),
 }
 
 
@@ -113,6 +115,7 @@ def build(recipe: str = "ticket", cluster: Cluster | None = None) -> Any:
         parameters: str = "{}",
         work: str = cluster.mount if cluster else "",
         approval: str = "none",
+        reason: str = "manual",
         recipe: str = recipe,
     ) -> Outcome:
         """From tables to a deployed model.
@@ -134,6 +137,7 @@ def build(recipe: str = "ticket", cluster: Cluster | None = None) -> Any:
             parameters: the recipe's parameters as JSON.
             work: disk of the training node.
             approval: ``none``, or ``required``: a person approves the version before it is deployed.
+            reason: why it runs: ``manual``, ``schedule``, ``drift`` or ``taxonomy``. Kept with the run and the version.
             recipe: which recipe's jobs run.
         """
 
@@ -159,10 +163,11 @@ def build(recipe: str = "ticket", cluster: Cluster | None = None) -> Any:
         fused = run("fuse", trained=run("train", **node).outputs["Output"], **node)
         candidate = {"fused": fused.outputs["fused"], "store": store, "registry": registry}
         gate = run("gate", **candidate)
+        entry = candidate | {"reason": reason}
         with dsl.If(gate.outputs["Output"] == "promote", name="promote"):
-            run("deploy", approval=approval, **candidate)
+            run("deploy", approval=approval, **entry)
         with dsl.Else(name="hold"):
-            run("hold", **candidate)
+            run("hold", **entry)
         return Outcome(
             snapshot=snapshot,
             model_id=fused.outputs["model_id"],

@@ -65,6 +65,8 @@ def run_lifecycle(
     columns: BaseModel,
     parameters: BaseModel,
     out: Path,
+    approval: str = "none",
+    reason: str = "manual",
 ) -> RunResult:
     """Run a recipe's lifecycle and leave its results in a folder.
 
@@ -77,6 +79,8 @@ def run_lifecycle(
         columns: the column mapping.
         parameters: the recipe's parameters.
         out: folder of the results; made when it is missing.
+        approval: ``required`` waits for a person before the model is deployed.
+        reason: why it runs; see `frontdesk.monitoring.retraining`.
 
     Raises:
         FrontdeskError: what a step raised, as the class that it was.
@@ -95,6 +99,8 @@ def run_lifecycle(
         "store": store.root,
         "registry": settings().mlflow or f"sqlite:///{work / 'mlflow.db'}",
         "work": str(work),
+        "approval": approval,
+        "reason": reason,
     }
     with _alone(work):
         outputs = _run(lambda: _lifecycle(recipe), arguments, work / "runs", out / "run.log")

@@ -64,7 +64,7 @@ def export_log(
     until: datetime | None = None,
 ) -> int:
     """Write the log in order of time, each row with what became of its case; return the number of rows."""
-    rows = _rows(database, _filters(recipe, since, until))
+    rows = joined_rows(database, log_filters(recipe, since, until))
     batches = (pa.RecordBatch.from_pylist([_as_text(row) for row in some], LOG_SCHEMA) for some in rows)
     return write_parquet(batches, LOG_SCHEMA, path)
 
@@ -100,7 +100,7 @@ def export_labelled(
     counts = {"rows": 0, "without_text": 0}
 
     def batches() -> Iterator[pa.RecordBatch]:
-        for some in _rows(database, [*_filters(recipe, since, until), last, Outcome.events > 0]):
+        for some in joined_rows(database, [*log_filters(recipe, since, until), last, Outcome.events > 0]):
             made = [row for row in (_training_row(row, columns) for row in some) if row is not None]
             texts = [columns.roles.get(name, name) for name in columns.text]
             counts["without_text"] += sum(all(row[name] is None for name in texts) for row in made)
@@ -126,7 +126,8 @@ def write_parquet(batches: Iterator[pa.RecordBatch], schema: pa.Schema, path: Pa
     return rows
 
 
-def _filters(recipe: str | None, since: datetime | None, until: datetime | None) -> list[sa.ColumnElement[bool]]:
+def log_filters(recipe: str | None, since: datetime | None, until: datetime | None) -> list[sa.ColumnElement[bool]]:
+    """Return the conditions of a part of the log: from a moment on, before another."""
     found: list[sa.ColumnElement[bool]] = []
     if recipe is not None:
         found.append(Prediction.recipe == recipe)
@@ -137,8 +138,8 @@ def _filters(recipe: str | None, since: datetime | None, until: datetime | None)
     return found
 
 
-def _rows(database: Database, filters: list[sa.ColumnElement[bool]]) -> Iterator[list[Mapping[str, Any]]]:
-    """Yield predictions joined with outcomes, in bounded memory."""
+def joined_rows(database: Database, filters: list[sa.ColumnElement[bool]]) -> Iterator[list[Mapping[str, Any]]]:
+    """Yield predictions joined with outcomes, oldest first, in bounded memory; see `log_filters`."""
     same_case = (Outcome.recipe == Prediction.recipe) & (Outcome.case_id == Prediction.case_id)
     statement = (
         sa.select(

@@ -200,3 +200,62 @@ class Delivery(Base):
     attempts: Mapped[int]
     received_at: Mapped[datetime]
     due_at: Mapped[datetime]
+
+
+class Verdict(Base):
+    """What one comparison of a window with its reference said (`frontdesk.monitoring`); a window has one verdict.
+
+    Attributes:
+        part: empty for a recipe as a whole, else ``name=value`` of a part of it.
+        window_start, window_end: of the judged window; reference_start, reference_end: of what it was compared with.
+            The ends are not in them.
+        model_id: the model that answered most of the window, None where none did.
+        verdict: ``stable``, ``watch``, ``drift``, or ``none``: there are not enough rows yet.
+        alarms: ``[[kind, column]]`` of what changed in this window, before it was asked whether it persists.
+        content: the verdict in full, as JSON.
+        figures: ``{name: [reference, current]}``.
+        retraining: the decision that followed, None where none was asked for.
+    """
+
+    __tablename__ = "verdicts"
+
+    recipe: Mapped[str] = mapped_column(sa.String(40), primary_key=True)
+    part: Mapped[str] = mapped_column(sa.String(SOURCE), primary_key=True)
+    window_end: Mapped[datetime] = mapped_column(primary_key=True)
+    window_start: Mapped[datetime]
+    reference_start: Mapped[datetime | None]
+    reference_end: Mapped[datetime | None]
+    model_id: Mapped[str | None] = mapped_column(sa.String(64))
+    verdict: Mapped[str] = mapped_column(sa.String(10))
+    alarms: Mapped[list[Any]]
+    content: Mapped[dict[str, Any]]
+    figures: Mapped[dict[str, Any]]
+    retraining: Mapped[dict[str, Any] | None]
+    made_at: Mapped[datetime]
+
+
+class Retraining(Base):
+    """A retraining that was started. Two constraints keep it single: its key, and one at a time for each recipe.
+
+    Attributes:
+        key: digest of recipe, reason, snapshot and taxonomy version.
+        words: why, for a person.
+        state: ``running``, ``promoted``, ``held``, ``failed``, or ``lost``: nobody said how it ended.
+        run: of the pipeline server; None for the embedded runner.
+        active: the recipe while the run is running, else None.
+    """
+
+    __tablename__ = "retrainings"
+
+    key: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    recipe: Mapped[str] = mapped_column(sa.String(40), index=True)
+    reason: Mapped[str] = mapped_column(sa.String(20))
+    snapshot: Mapped[str] = mapped_column(sa.String(64))
+    taxonomy: Mapped[str] = mapped_column(sa.String(64))
+    words: Mapped[str] = mapped_column(sa.Text)
+    state: Mapped[str] = mapped_column(sa.String(20))
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    run: Mapped[str | None] = mapped_column(sa.String(NAME))
+    model_id: Mapped[str | None] = mapped_column(sa.String(64))
+    active: Mapped[str | None] = mapped_column(sa.String(40), unique=True)
