@@ -47,7 +47,7 @@ class OpenVinoNetwork:
         padded, kinds = np.zeros((1, rows), np.int64), np.zeros((1, rows), bool)
         padded[0, : len(tokens)], kinds[0, : len(tokens)] = tokens, is_intent
         asking = [np.full((1, rows + 1), each, np.int64) for each in who[:2]]
-        return [padded, kinds, *(np.array([each], np.int64) for each in who), *asking]
+        return [padded, kinds, *(np.array([each], np.int64) for each in who), *asking, np.zeros((1, 0), np.int64)]
 
     def __call__(self, session: Session) -> np.ndarray:
         """Return the logits of the next intent, float32 [1, K]."""

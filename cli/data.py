@@ -18,7 +18,9 @@ def simulate(
     out: Path = typer.Option(..., "--out", help="A .csv, .parquet or .jsonl file."),
     drift: str | None = typer.Option(None, "--drift", help="A change that sets in half-way; a wrong name lists them."),
     features: Path | None = typer.Option(
-        None, "--features", help="Tickets: give customers a history, and write the feature tables to this folder."
+        None,
+        "--features",
+        help="Tickets: give customers a history; intents: give lines incidents. Writes the feature tables to a folder.",
     ),
     as_json: bool = Json,
 ) -> None:
@@ -35,13 +37,18 @@ def simulate(
 
 
 def _simulate_features(recipe: str, rows: int, seed: int, drift: str | None, out: Path, features: Path) -> None:
-    from frontdesk.simulation import histories
+    from frontdesk.simulation import histories, incidents
 
-    if recipe != "ticket" or drift is not None:
-        raise UsageError("features are simulated for tickets without drift", where="--features")
-    made = histories.simulate(rows, seed)
-    simulation(recipe).write(made.tickets.drop_columns("is_follow_up"), out)
-    made.write_features(features)
+    if recipe not in ("intent", "ticket") or drift is not None:
+        raise UsageError("features are simulated for intents and tickets, without drift", where="--features")
+    if recipe == "intent":
+        sessions = incidents.simulate(rows, seed)
+        simulation(recipe).write(sessions.table.drop_columns("true_errand"), out)
+        sessions.write_features(features)
+        return
+    tickets = histories.simulate(rows, seed)
+    simulation(recipe).write(tickets.tickets.drop_columns("is_follow_up"), out)
+    tickets.write_features(features)
 
 
 def readiness(

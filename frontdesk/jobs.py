@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
 
-from frontdesk.errors import BundleError, TrainingError, UnreadableFile
+from frontdesk.errors import BundleError, TrainingError, UnreadableFile, UsageError
 from frontdesk.parameters import RunParameters
 from frontdesk.storage import MANIFEST, Store, canonical_json, describe, work_key
 
 if TYPE_CHECKING:
     from frontdesk.evaluation.gate import Verdict
-    from frontdesk.features import OpenJoin
+    from frontdesk.features import FeatureJoin, OpenJoin
+    from frontdesk.records.features import FeatureColumns
 
 FORMAT = 1
 
@@ -69,6 +70,21 @@ class Jobs(ABC):
     def __init__(self, open_join: OpenJoin | None = None) -> None:
         """Take what joins features to tables; see `frontdesk.features`. Without it, mappings that name some fail."""
         self.open_join = open_join
+
+    @contextmanager
+    def join_of(self, features: FeatureColumns | None) -> Iterator[FeatureJoin | None]:
+        """Yield what fills the features of a mapping; None where it names none.
+
+        Raises:
+            UsageError: it names some, and these jobs were given no feature store.
+        """
+        if features is None:
+            yield None
+            return
+        if self.open_join is None:
+            raise UsageError("the mapping names features, but there is no feature store", where="features")
+        with self.open_join(features) as join:
+            yield join
 
     def parameters(self, text: str) -> Any:
         """Read the parameters of a run from JSON. Raises `UsageError` that names the key."""

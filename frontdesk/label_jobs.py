@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
     from frontdesk.bundle.labels import LabelBundle
     from frontdesk.evaluation.gate import Verdict
-    from frontdesk.features import FeatureJoin
     from frontdesk.snapshots import Prepare
 
 
@@ -49,7 +47,7 @@ class LabelJobs(Jobs):
         chosen: Any = self.parameters_type.of(orjson.loads(parameters))
         mapping = parse_columns(orjson.loads(columns), recipe=self.name) if columns else default_columns(self.name)
         prepare, key = self.prepare(chosen)
-        with self.join_of(mapping) as join:
+        with self.join_of(mapping.features) as join:
             return take_snapshot(
                 Store(store),
                 recipe=self.name,
@@ -62,21 +60,6 @@ class LabelJobs(Jobs):
                 join=join,
                 relabel=relabel_of(chosen.taxonomy, chosen.taxonomy_version, mapping),
             )
-
-    @contextmanager
-    def join_of(self, columns: Columns) -> Iterator[FeatureJoin | None]:
-        """Yield what fills the features of a mapping; None where it names none.
-
-        Raises:
-            UsageError: it names some, and these jobs were given no feature store.
-        """
-        if columns.features is None:
-            yield None
-            return
-        if self.open_join is None:
-            raise UsageError("the mapping names features, but there is no feature store", where="features")
-        with self.open_join(columns.features) as join:
-            yield join
 
     def open_bundle(self, location: str) -> LabelBundle:
         """Open a bundle that answers with labels."""
@@ -134,7 +117,7 @@ class LabelJobs(Jobs):
                 relabel(batch.rows)
         counts = {"train": model.spec.documents, "test": rows, "refused": refused}
         facts = {} if relabel is None else {"taxonomy": relabelled(relabel.to_json(mapping.heads))}
-        with self.join_of(mapping) as join:
+        with self.join_of(mapping.features) as join:
 
             def read() -> Iterator[pa.RecordBatch]:
                 again = model.relabel()
@@ -159,7 +142,7 @@ class LabelJobs(Jobs):
 
         model = LabelBundle.load(bundle, taxonomy=taxonomy, taxonomy_version=taxonomy_version)
         mapping = columns_of(model, columns)
-        with self.join_of(mapping) as join:
+        with self.join_of(mapping.features) as join:
             return score_table(model, source, mapping, out, join)
 
 

@@ -20,7 +20,7 @@ from frontdesk.bundle import Arrays, Bundle, Encoded, Output
 from frontdesk.errors import FrontdeskError, InvalidRequest, StorageError
 from frontdesk.features import FeatureReader, FoundFeatures
 from frontdesk.logs import event
-from frontdesk.preprocessing.encoding import days, level
+from frontdesk.preprocessing.encoding import level
 from frontdesk.records.features import FeatureColumns
 from frontdesk.requests import kind_of
 from frontdesk.serving import metrics
@@ -28,7 +28,6 @@ from frontdesk.serving import metrics
 _READERS = 4
 _PAUSE_SECONDS = 1.0
 _FAILURES_IN_A_ROW = 3
-_DAY_SECONDS = 86_400.0
 _log = logging.getLogger(__name__)
 
 
@@ -71,7 +70,7 @@ class FeatureBundle(Bundle):
     """A bundle whose instances may carry the keys of entities in place of the features that it was trained with.
 
     Args:
-        bundle: answers with labels; its mapping names features.
+        bundle: its mapping names features.
         columns: what the mapping says of them.
         reader: finds them.
     """
@@ -115,14 +114,15 @@ class FeatureBundle(Bundle):
         """Turn what the model says into answers that tell which features they lacked."""
         inner, found = encoded.kept
         answers = self._bundle.decide(inner, outputs)
+        told = []
         for answer, new in zip(answers, found, strict=True):
-            if not new.missing:
-                continue
-            answer.missing_features = sorted(new.missing)
-            answer.degraded = any(reason != "unknown" for reason in new.missing.values()) or None
+            if new.missing:
+                degraded = any(reason != "unknown" for reason in new.missing.values())
+                answer = self._bundle.incomplete(answer, sorted(new.missing), degraded=degraded)
+            told.append(answer)
             for name, reason in new.missing.items():
                 metrics.count_missing_feature(self.recipe, name, reason)
-        return answers
+        return told
 
     def pack(self, asked: Any) -> dict[str, np.ndarray]:
         """Return what is asked as arrays."""
@@ -150,7 +150,7 @@ class FeatureBundle(Bundle):
         now = time.time()
         answers = self._reader.read(
             {entity: [keys[place][entity] for place in asking] for entity in self._columns.entities},
-            [_moment(plain[place], now) for place in asking],
+            [self._bundle.moment_of(plain[place]) or now for place in asking],
         )
         result = [FoundFeatures({}) for _ in plain]
         for order, place in enumerate(asking):
@@ -190,11 +190,9 @@ def with_features(bundle: Bundle, open_reader: Callable[..., FeatureReader], *, 
     A store that cannot be opened is told in the log, and the bundle answers without features: it is worth more than
     none.
     """
-    spec = getattr(bundle, "spec", None)
-    named = getattr(spec, "columns", {}).get("features")
-    if not named:
+    columns = bundle.feature_columns
+    if columns is None:
         return bundle
-    columns = FeatureColumns.model_validate(named)
     reader = None
     try:
         reader = open_reader(columns, timeout_seconds=deadline_seconds)
@@ -205,11 +203,5 @@ def with_features(bundle: Bundle, open_reader: Callable[..., FeatureReader], *, 
     return FeatureBundle(bundle, columns, TimedReader(reader, deadline_seconds=deadline_seconds))
 
 
-def _moment(instance: Mapping[str, Any], now: float) -> float:
-    """Return when a request was made: its ``created_at``, else now; the bundle has checked it."""
-    created = instance.get("created_at")
-    return now if created is None else days(created) * _DAY_SECONDS
-
-
 def _missing_names(answer: Any) -> str:
-    return ",".join(answer.missing_features or ())
+    return ",".join(getattr(answer, "missing_features", None) or ())

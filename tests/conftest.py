@@ -11,6 +11,7 @@ import pytest
 
 from tests.bundles import email_run, ticket_bundle, ticket_bundles  # noqa: F401
 from tests.history_bundles import history_run  # noqa: F401
+from tests.incident_bundles import incident_run  # noqa: F401
 from tests.intent_bundles import intent_bundle, intent_run  # noqa: F401
 from tests.lifecycle_run import finished  # noqa: F401
 from tests.postgres_server import postgres  # noqa: F401

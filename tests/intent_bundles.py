@@ -11,6 +11,7 @@ import orjson
 import pyarrow.parquet as pq
 import pytest
 
+from frontdesk.features import OpenJoin
 from frontdesk.intent.columns import DEFAULT_INTENT_COLUMNS, IntentColumns
 from frontdesk.intent.configuration import Configuration
 from frontdesk.intent.files import TEST, open_sessions
@@ -56,9 +57,15 @@ class IntentRun:
         return snapshot_table(Store(str(self.store)), self.snapshot, "test", DEFAULT_INTENT_COLUMNS).to_pylist()
 
 
-def run_jobs(data: Path, folder: Path, columns: IntentColumns = DEFAULT_INTENT_COLUMNS, **parameters: Any) -> IntentRun:
+def run_jobs(
+    data: Path,
+    folder: Path,
+    columns: IntentColumns = DEFAULT_INTENT_COLUMNS,
+    open_join: OpenJoin | None = None,
+    **parameters: Any,
+) -> IntentRun:
     """Run the jobs up to the fused bundle; with the same folder a second time, nothing is made again."""
-    jobs, store = IntentJobs(), str(folder / "store")
+    jobs, store = IntentJobs(open_join), str(folder / "store")
     chosen = orjson.dumps(SMALL | parameters).decode()
     mapping = columns.model_dump_json()
     snapshot = jobs.etl(data=str(data), test="", columns=mapping, parameters=chosen, store=store)["id"]

@@ -104,4 +104,5 @@ def made_sessions(count: int, seed: int = 0, *, longest: int = 12, handovers: bo
         draw.integers(-1, LINES, count)[sessions].astype(np.int32),
         np.zeros(rows + 1, np.int64),
         np.zeros(0, np.int32),
+        np.zeros((rows, 0), np.int32),
     )

@@ -16,6 +16,7 @@ from frontdesk.bundle.folder import METRICS, local_copy, parsed, verify_bundle
 from frontdesk.bundle.kinds import KINDS
 from frontdesk.errors import BundleError
 from frontdesk.policy_file import PolicyFile, load_policy
+from frontdesk.records.features import FeatureColumns
 
 InputKind = Literal["text", "category", "number", "moment", "json"]
 """``moment`` is ISO 8601 text, ``json`` any JSON value."""
@@ -73,6 +74,7 @@ class Bundle(ABC):
         inputs: ``{field: kind}`` that an instance may have.
         outputs: ``{name: Output}`` of an answer as columns.
         label_version: name of the version of a label file that answers are in, where there is one.
+        feature_columns: the features of a feature store that the model was trained with; None for none.
     """
 
     inputs: dict[str, InputKind]
@@ -81,6 +83,7 @@ class Bundle(ABC):
     """Whether the good instances of a V1 request are answered beside the errors of the bad ones, unless the caller asks
     for all or nothing (``"parameters": {"on_error": "refuse"}``)."""
     label_version: str | None = None
+    feature_columns: FeatureColumns | None = None
 
     def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
         """Take over what every bundle has; see `load`."""
@@ -162,6 +165,20 @@ class Bundle(ABC):
         Raises:
             PredictorUnavailable: there is no answer without the model.
         """
+
+    def moment_of(self, instance: Mapping[str, Any]) -> float | None:
+        """Return when a checked request was made, in seconds since 1970; None where it does not say."""
+        return None
+
+    def incomplete(self, answer: Any, missing: list[str], *, degraded: bool) -> Any:
+        """Return an answer that says which features it lacked. Asked only where there are `feature_columns`.
+
+        Args:
+            answer: of `decide`.
+            missing: names of the features.
+            degraded: one of them was there once, or may be.
+        """
+        return answer
 
     @abstractmethod
     def pack(self, asked: Any) -> dict[str, np.ndarray]:

@@ -19,9 +19,10 @@ from frontdesk.decisions import Policy, decide
 from frontdesk.errors import BundleError, InvalidRequest, PredictorUnavailable, UsageError
 from frontdesk.golden import Model
 from frontdesk.policy_file import PolicyFile, ServedPolicy, served_policy
-from frontdesk.preprocessing.encoding import level
+from frontdesk.preprocessing.encoding import days, level
 from frontdesk.preprocessing.spec import CREATED_AT, Spec
 from frontdesk.records import LabelPrediction, Prediction
+from frontdesk.records.features import FeatureColumns
 from frontdesk.requests import validate
 from frontdesk.scope import UnknownWords, doubt
 from frontdesk.taxonomy import (
@@ -41,6 +42,7 @@ from frontdesk.taxonomy.prototypes import MIN_EXAMPLES
 from frontdesk.text.cleaning import clean
 
 _REMEDY = "Copy the bundle again from where it was made"
+_DAY_SECONDS = 86_400.0
 _answers = TypeAdapter(list[Prediction])
 
 
@@ -86,6 +88,8 @@ class LabelBundle(Bundle):
         self._trained_spec, self._trained_taxonomy = self.spec, self.taxonomy
         self._trained_heads = {head: len(labels) for head, labels in spec.labels.items()}
         self.inputs = {name: _kind(name, spec) for name in spec.fields}
+        if (features := spec.columns.get("features")) is not None:
+            self.feature_columns = FeatureColumns.model_validate(features)
         self.outputs = {name: output for head in spec.labels for name, output in _outputs(head).items()}
 
     @staticmethod
@@ -290,6 +294,16 @@ class LabelBundle(Bundle):
                     for said in answer.labels.values():
                         said.decision, said.level, said.reason = "abstain", "none", "out_of_scope"
             answer.automatic_reply = served.automatic_reply(answer.labels)
+
+    def moment_of(self, instance: Mapping[str, Any]) -> float | None:
+        """Return a record's ``created_at``."""
+        created = instance.get(CREATED_AT)
+        return None if created is None else days(created) * _DAY_SECONDS
+
+    def incomplete(self, answer: Prediction, missing: list[str], *, degraded: bool) -> Prediction:
+        """Mark an answer."""
+        answer.missing_features, answer.degraded = missing, degraded or None
+        return answer
 
     def pack(self, asked: Columns) -> dict[str, np.ndarray]:
         """Return columns as arrays: prepared texts, categories as `level` writes them ("" missing), numbers (NaN)."""

@@ -27,6 +27,7 @@ class Padded:
         weekday, hour: int64 [N], of the start.
         asking_operator, asking_line: int64 [N, P], who asks at each position.
         lengths: int64 [N], rows of each.
+        features: int64 [N, F], levels of the tokeniser's features.
     """
 
     tokens: np.ndarray
@@ -38,6 +39,7 @@ class Padded:
     asking_operator: np.ndarray
     asking_line: np.ndarray
     lengths: np.ndarray
+    features: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,14 @@ class Positions:
         targets: int32 [T + S], the next intent, however many events come before it; `UNSEEN` behind the last one and
             where training does not know it.
         before_target: bool [T + S], the next row is that intent.
+        features: int32 [T + S, F], levels of the tokeniser's features, of who asks.
         ended: bool [T + S], no intent comes any more. Nowhere in a piece of a session that goes on in the next one.
     """
 
     offsets: np.ndarray
     operators: np.ndarray
     lines: np.ndarray
+    features: np.ndarray
     targets: np.ndarray
     before_target: np.ndarray
     ended: np.ndarray
@@ -70,7 +74,9 @@ class Positions:
         after = before + 1
         operators, lines = np.full((2, rows + count), UNSEEN, np.int32)
         targets = np.full(rows + count, UNSEEN, np.int32)
-        for asks, owners in ((operators, sessions.operators), (lines, sessions.lines)):
+        features = np.zeros((rows + count, sessions.features.shape[1]), np.int32)
+        asking = ((operators, sessions.operators), (lines, sessions.lines), (features, sessions.features))
+        for asks, owners in asking:
             asks[after] = owners
             first = np.diff(sessions.offsets) > 0
             asks[offsets[:-1][first]] = owners[sessions.offsets[:-1][first]]
@@ -87,7 +93,7 @@ class Positions:
         ended[before[has]] = False
         goes_on = [one == following for one, following in pairwise(sessions.session_ids)]
         ended &= np.repeat(~np.array([*goes_on, False][:count], bool), np.diff(offsets))
-        return cls(offsets, operators, lines, targets, before_target, ended)
+        return cls(offsets, operators, lines, features, targets, before_target, ended)
 
 
 def pad(sessions: SessionSet, positions: Positions, places: np.ndarray) -> Padded:
@@ -116,6 +122,7 @@ def pad(sessions: SessionSet, positions: Positions, places: np.ndarray) -> Padde
         np.where(standing, positions.operators[flat], UNSEEN).astype(np.int64),
         np.where(standing, positions.lines[flat], UNSEEN).astype(np.int64),
         lengths,
+        sessions.features[first].astype(np.int64),
     )
 
 
@@ -140,6 +147,7 @@ def pad_requests(requests: Sequence[Session]) -> Padded:
         np.repeat(who[:, :1], longest + 1, 1),
         np.repeat(who[:, 1:], longest + 1, 1),
         lengths,
+        np.array([request.features for request in requests], np.int64).reshape(len(requests), -1),
     )
 
 

@@ -105,7 +105,7 @@ class EvGen:
             valid: see `scores`.
         """
         places = sessions.session_of[rows]
-        askers = np.stack([places, sessions.operators[rows], sessions.lines[rows]], 1)
+        askers = np.column_stack([places, sessions.operators[rows], sessions.lines[rows], sessions.features[rows]])
         distinct, group = np.unique(askers, axis=0, return_inverse=True)
         group = group.ravel()
         behind = rows - sessions.offsets[places]  # position of each row's request
@@ -135,8 +135,8 @@ class EvGen:
 
 
 def _prefix(sessions: SessionSet, asker: np.ndarray, length: int) -> Session:
-    """Return a session's first rows as a request; the asker is session, operator, line: int [3]."""
-    place, operator, line = map(int, asker)
+    """Return a session's first rows as a request; the asker is session, operator, line, features: int [3 + F]."""
+    place, operator, line, *features = map(int, asker)
     whole = sessions[place]
     cut = slice(0, length)
     return Session(
@@ -148,4 +148,5 @@ def _prefix(sessions: SessionSet, asker: np.ndarray, length: int) -> Session:
         whole.is_intent[cut],
         whole.intents[cut],
         whole.times[cut],
+        tuple(features),
     )

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from frontdesk.errors import BundleError, InvalidRequest
 from frontdesk.golden import GOLDEN
+from frontdesk.intent.levels import MISSING, FeatureLevels
 from frontdesk.intent.requests import parse_requests
 from frontdesk.intent.sessions import Session, live_session
 from frontdesk.intent.tokens import Tokenizer
@@ -45,6 +46,7 @@ def golden_requests(tokenizer: Tokenizer) -> list[dict[str, Any]]:
                 "events": events,
                 "now": moment.isoformat(),
             }
+            | {feature.name: _value(feature, random) for feature in tokenizer.features}
         )
     return requests
 
@@ -65,11 +67,27 @@ def _one(names: Sequence[str], random: np.random.Generator) -> str:
     return names[int(random.integers(len(names)))]
 
 
+def _value(feature: FeatureLevels, random: np.random.Generator) -> Any:
+    """Return a value of any level of a feature; None is a missing one."""
+    level = int(random.integers(feature.size))
+    if level == MISSING:
+        return None
+    if feature.cuts is None:
+        return feature.values[level - 1]
+    return feature.cuts[level - 2] if level > 1 else (feature.cuts[0] if feature.cuts else 0.0) - 1.0
+
+
 def sessions_of(requests: Sequence[dict[str, Any]], tokenizer: Tokenizer) -> list[Session]:
     """Return the requests' sessions as the served models read them."""
     return [
         live_session(
-            one.events, tokenizer, session_id=str(one.session), operator=one.operator, line=one.line, now=one.now
+            one.events,
+            tokenizer,
+            session_id=str(one.session),
+            operator=one.operator,
+            line=one.line,
+            now=one.now,
+            features=one.features,
         )
         for one in parse_requests(list(requests), tokenizer)
     ]

@@ -44,14 +44,16 @@ class IntentJobs(Jobs):
 
         mapping = parse_columns(orjson.loads(columns), recipe=NAME) if columns else default_columns(NAME)
         chosen = IntentParameters.of(orjson.loads(parameters))
-        return take_sessions(
-            Store(store),
-            data=data,
-            test=test or None,
-            columns=mapping,
-            test_share=chosen.test_share,
-            configuration=None if chosen.configuration is None else load_configuration(chosen.configuration),
-        )
+        with self.join_of(mapping.features) as join:
+            return take_sessions(
+                Store(store),
+                data=data,
+                test=test or None,
+                columns=mapping,
+                test_share=chosen.test_share,
+                configuration=None if chosen.configuration is None else load_configuration(chosen.configuration),
+                join=join,
+            )
 
     def spark_preprocess(self, *, snapshot: str, parameters: str, store: str) -> dict[str, Any]:
         """Job 2: snapshot -> tokeniser, sessions as arrays, and the Markov tables, which Spark counts."""
@@ -199,10 +201,14 @@ class IntentJobs(Jobs):
         taxonomy_version: str | None = None,
     ) -> dict[str, Any]:
         """Evaluate a bundle on a log of sessions."""
-        from frontdesk.intent.measuring import evaluate_log
+        from frontdesk.intent.measuring import columns_of, evaluate_log
+        from frontdesk.intent.opening import load_intents
 
         _require_no_labels(taxonomy or taxonomy_version)
-        return evaluate_log(bundle, data, load_columns(columns, NAME) if columns else None, out)
+        opened = load_intents(bundle)
+        mapping = columns_of(opened, load_columns(columns, NAME) if columns else None)
+        with self.join_of(mapping.features) as join:
+            return evaluate_log(opened, data, mapping, out, join)
 
     def score(
         self,
@@ -215,10 +221,14 @@ class IntentJobs(Jobs):
         taxonomy_version: str | None = None,
     ) -> dict[str, Any]:
         """Answer every session of a log: what would be suggested next, after its last row."""
-        from frontdesk.intent.measuring import score_log
+        from frontdesk.intent.measuring import columns_of, score_log
+        from frontdesk.intent.opening import load_intents
 
         _require_no_labels(taxonomy or taxonomy_version)
-        return score_log(bundle, source, load_columns(columns, NAME) if columns else None, out)
+        opened = load_intents(bundle)
+        mapping = columns_of(opened, load_columns(columns, NAME) if columns else None)
+        with self.join_of(mapping.features) as join:
+            return score_log(opened, source, mapping, out, join)
 
 
 def _require_no_labels(taxonomy: str | None) -> None:

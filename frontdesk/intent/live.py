@@ -36,10 +36,10 @@ _CELLS_AT_ONCE = 2_000_000
 
 @dataclass
 class _Known:
-    """A remembered session: its place in the arrays, who opened it and when, its tokens so far (int32), last use."""
+    """A remembered session: its place in the arrays, its first token, its tokens so far (int32), last use."""
 
     slot: int
-    opened_by: tuple[int, int, int, int]
+    first: tuple[int, ...]
     tokens: bytes
     used: float
 
@@ -115,7 +115,7 @@ class LiveSessions:
         for request in requests:
             known = self._known.get(request.session_id)
             tokens = request.tokens.astype(np.int32).tobytes()
-            if known is not None and known.opened_by == _opened_by(request) and tokens.startswith(known.tokens):
+            if known is not None and known.first == _first(request) and tokens.startswith(known.tokens):
                 known.used = now
                 self._known.move_to_end(request.session_id)
             else:
@@ -137,7 +137,7 @@ class LiveSessions:
     def _open(self, request: Session, now: float) -> None:
         while not self._free_slots:
             self.forget(next(iter(self._known)))
-        self._known[request.session_id] = _Known(self._free_slots.pop(), _opened_by(request), b"", now)
+        self._known[request.session_id] = _Known(self._free_slots.pop(), _first(request), b"", now)
 
     def _read(self, requests: list[Session]) -> None:
         """Fill the memory of new sessions by a full pass over their first tokens; `_step` does what is left."""
@@ -237,8 +237,9 @@ class LiveSessions:
         self._recent[slot] = 0
 
 
-def _opened_by(request: Session) -> tuple[int, int, int, int]:
-    return request.operator, request.line, request.weekday, request.hour
+def _first(request: Session) -> tuple[int, ...]:
+    """Return what the first token is made of: where it changes, the session is read again."""
+    return request.operator, request.line, request.weekday, request.hour, *request.features
 
 
 def _head(request: Session) -> Session:

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 
 from frontdesk.errors import BadColumns, UsageError
 from frontdesk.evaluation import METRICS, PREDICTIONS, REPORT
-from frontdesk.intent.columns import FIELD_PREFIX, IntentColumns
+from frontdesk.features import FeatureJoin
+from frontdesk.intent.columns import FEATURE_PREFIX, FIELD_PREFIX, IntentColumns
 from frontdesk.intent.configuration import in_context
 from frontdesk.intent.evaluation import (
     baselines,
@@ -28,7 +29,7 @@ from frontdesk.intent.evaluation import (
 )
 from frontdesk.intent.files import TEST, TRAIN, open_sessions
 from frontdesk.intent.metrics import LONGEST, Requests, Similarity, measure
-from frontdesk.intent.opening import IntentBundle, load_intents
+from frontdesk.intent.opening import IntentBundle
 from frontdesk.intent.report import render
 from frontdesk.intent.requests import SuggestionRequest
 from frontdesk.intent.sessions import LiveRow, session_set, usable_rows
@@ -114,11 +115,19 @@ def evaluate_champion(
     return {"model_id": champion.model_id, "test": measure(lists, asked, test, similarity)}
 
 
-def evaluate_log(location: str, data: str, columns: IntentColumns | None, out: Path) -> dict[str, Any]:
-    """Evaluate a bundle on a log: all of it is the test set. How alike intents are is taken from the log itself."""
-    bundle = load_intents(location)
-    mapping = _columns(bundle, columns)
-    rows, refused = read_table(data, mapping)
+def evaluate_log(
+    bundle: IntentBundle, data: str, mapping: IntentColumns, out: Path, join: FeatureJoin | None = None
+) -> dict[str, Any]:
+    """Evaluate a bundle on a log: all of it is the test set. How alike intents are is taken from the log itself.
+
+    Args:
+        bundle: suggests intents.
+        data: the log.
+        mapping: of `columns_of`.
+        out: folder of the results.
+        join: fills the features that the mapping names.
+    """
+    rows, refused = read_table(data, mapping, join)
     usable = in_context(usable_rows(rows, mapping), bundle.configuration)
     test = session_set(usable, bundle.tokenizer, mapping)
     asked = Requests.of(test)
@@ -144,10 +153,14 @@ def evaluate_log(location: str, data: str, columns: IntentColumns | None, out: P
     return metrics
 
 
-def score_log(location: str, source: str, columns: IntentColumns | None, out: Path) -> dict[str, Any]:
+def score_log(
+    bundle: IntentBundle, source: str, mapping: IntentColumns, out: Path, join: FeatureJoin | None = None
+) -> dict[str, Any]:
     """Write what would be suggested after the last row of every session of a log.
 
     Args:
+        bundle, mapping, join: as in `evaluate_log`.
+        source: the log.
         out: ``.csv``, ``.parquet`` or ``.jsonl`` with ``session``, ``model_id`` and the answer's columns, in the order
             in which sessions first appear. It appears whole.
 
@@ -157,8 +170,7 @@ def score_log(location: str, source: str, columns: IntentColumns | None, out: Pa
     """
     if out.suffix not in ENDINGS:
         raise UsageError(f"{out.name}: unknown ending", remedy="Write .csv, .parquet or .jsonl")
-    bundle = load_intents(location)
-    rows, refused = read_table(source, _columns(bundle, columns))
+    rows, refused = read_table(source, mapping, join)
     schema = pa.schema(
         [("session", pa.string()), ("model_id", pa.string()), *((name, pa.string()) for name in bundle.outputs)]
     )
@@ -211,14 +223,17 @@ def _request(session: list[dict[str, Any]], fields: list[str]) -> SuggestionRequ
         )
         for row in session
     ]
-    return SuggestionRequest(None, last["operator"], last["line"], events, None, [], last["timestamp"])
+    features = {
+        name.removeprefix(FEATURE_PREFIX): value for name, value in last.items() if name.startswith(FEATURE_PREFIX)
+    }
+    return SuggestionRequest(None, last["operator"], last["line"], events, None, [], last["timestamp"], features)
 
 
-def _columns(bundle: IntentBundle, given: IntentColumns | None) -> IntentColumns:
+def columns_of(bundle: IntentBundle, given: IntentColumns | None) -> IntentColumns:
     """Return the mapping of a log: the one that was given, or the bundle's own.
 
     Raises:
-        BadColumns: it has other fields than the bundle's tokens are made of.
+        BadColumns: it has other fields or features than the bundle's tokens are made of.
     """
     mapping = given or parse_columns(bundle.columns, where="spec.json", recipe=bundle.recipe)
     assert isinstance(mapping, IntentColumns)
@@ -226,6 +241,10 @@ def _columns(bundle: IntentBundle, given: IntentColumns | None) -> IntentColumns
     if set(mapping.fields) != set(fields):
         words = f"the bundle's events have the fields: {', '.join(fields) or 'none'}"
         raise BadColumns(words, where="fields", remedy="Name the same ones, or leave out the mapping")
+    features = {feature.name for feature in bundle.tokenizer.features}
+    if set(mapping.features.names if mapping.features else ()) != features:
+        words = f"the bundle was trained with the features: {', '.join(sorted(features)) or 'none'}"
+        raise BadColumns(words, where="features", remedy="Name the same ones, or leave out the mapping")
     return mapping
 
 

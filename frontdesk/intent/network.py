@@ -1,9 +1,10 @@
 """EvGen: the session network that scores the operator's next intent.
 
 Causal self-attention over the rows of a session without positional encoding. The first token holds who opened the
-session (line and operator) and when (weekday, start hour); what each position sees is `attention_mask.visible`. Order
-comes from the tokens: each is embedded with the four before it, so that a position knows the path it stands at the end
-of, as a Markov chain does, and attention adds everything that the chain forgets. Who asks now is added after attention,
+session (line and operator), what a feature store knows of them (each feature's level; level 0 is unknown), and when
+(weekday, start hour), so that every position sees it; what each position sees is `attention_mask.visible`. Order comes
+from the tokens: each is embedded with the four before it, so that a position knows the path it stands at the end of, as
+a Markov chain does, and attention adds everything that the chain forgets. Who asks now is added after attention,
 because an operator who takes over a session changes nothing of what happened before.
 
 Shapes: N sessions, L rows, P = L + 1 positions (the first token, then the rows), D width, K intents. Position p scores
@@ -19,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from frontdesk.intent.attention_mask import visible
+from frontdesk.intent.levels import MISSING
 from frontdesk.intent.network_config import PATH, NetworkConfig
 from frontdesk.intent.tokens import FIRST_TOKEN, UNKNOWN_EVENT, UNKNOWN_INTENT
 
@@ -34,12 +36,14 @@ class Dropouts:
         values: share of hidden values.
         operators, lines: share of sessions whose operator or line is unknown.
         tokens: share of tokens that are shown as unknown ones of their kind.
+        features: share of a session's features that are missing.
     """
 
     values: float = 0.0
     operators: float = 0.0
     lines: float = 0.0
     tokens: float = 0.0
+    features: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class SessionBatch:
         operator, line: int64 [N], who opened the session; -1 is unknown.
         weekday, hour: int64 [N], of the start.
         asking_operator, asking_line: int64 [N, P], who asks at each position; -1 is unknown.
+        features: int64 [N, F], level of each feature; 0 is unknown.
     """
 
     tokens: Tensor
@@ -62,6 +67,7 @@ class SessionBatch:
     hour: Tensor
     asking_operator: Tensor
     asking_line: Tensor
+    features: Tensor
 
 
 class Block(nn.Module):
@@ -126,6 +132,9 @@ class EvGenNetwork(nn.Module):
         self.opened_bias = nn.Parameter(torch.zeros(config.intents))
         self.dropout = nn.Dropout(self.dropouts.values)
         self.end = nn.Linear(width, 1) if config.end_of_session else None
+        self.feature = nn.Embedding(sum(config.features), width) if config.features else None
+        if self.feature is not None:
+            nn.init.normal_(self.feature.weight, std=_FIRST_STD)
 
     def forward(self, batch: SessionBatch) -> Tensor:
         """Return the logits of the next intent at every position, float [N, P, K].
@@ -150,6 +159,8 @@ class EvGenNetwork(nn.Module):
     def _embed(self, batch: SessionBatch) -> Tensor:
         first = self.operator(batch.operator + 1) + self.line(batch.line + 1)
         first = first + self.weekday(batch.weekday) + self.hour(batch.hour)  # [N, D]
+        if self.feature is not None:
+            first = first + self.feature(batch.features + batch.features.new_tensor(self.config.first_levels)).sum(1)
         tokens = self.token(batch.tokens)  # [N, L, D]
         rows = tokens.shape[1]
         stream = tokens
@@ -173,6 +184,10 @@ class EvGenNetwork(nn.Module):
         line = torch.rand(rows, device=device) < self.dropouts.lines
         token = (torch.rand(batch.tokens.shape, device=device) < self.dropouts.tokens) & (batch.tokens > 0)
         unknown = torch.where(batch.is_intent, UNKNOWN_INTENT, UNKNOWN_EVENT)
+        features = batch.features
+        if self.feature is not None:
+            missing = torch.rand(features.shape, device=device) < self.dropouts.features
+            features = features.masked_fill(missing, MISSING)
         return SessionBatch(
             torch.where(token, unknown, batch.tokens),
             batch.is_intent,
@@ -182,6 +197,7 @@ class EvGenNetwork(nn.Module):
             batch.hour,
             batch.asking_operator.masked_fill(operator[:, None], -1),
             batch.asking_line.masked_fill(line[:, None], -1),
+            features,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from typing import Any
 
 PATH = 5
@@ -21,6 +22,7 @@ class NetworkConfig:
         width: D.
         window, memory: see `attention_mask`.
         end_of_session: whether training scores the end of a session beside the intents; no engine reads it.
+        features: number of levels of each feature of who asks.
     """
 
     tokens: int
@@ -33,6 +35,12 @@ class NetworkConfig:
     window: int = 5
     memory: int = 256
     end_of_session: bool = False
+    features: tuple[int, ...] = ()
+
+    @property
+    def first_levels(self) -> list[int]:
+        """Where each feature's levels begin in the table of all features' levels."""
+        return [0, *accumulate(self.features)][:-1]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -41,4 +49,4 @@ class NetworkConfig:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> NetworkConfig:
         """Rebuild the config from plain values."""
-        return cls(**content)
+        return cls(**{**content, "features": tuple(content.get("features", ()))})

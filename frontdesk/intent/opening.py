@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from frontdesk.bundle.base import Arrays, Bundle, Encoded, Output
 from frontdesk.bundle.folder import POLICY, SPEC, TAXONOMY, parsed, save_bundle
+from frontdesk.cells import stamp
 from frontdesk.errors import BundleError, UsageError
 from frontdesk.golden import GOLDEN
 from frontdesk.intent.configuration import Configuration, parse_configuration
@@ -24,10 +25,11 @@ from frontdesk.intent.markov import MarkovTable
 from frontdesk.intent.packing import pack, unpack
 from frontdesk.intent.recipe import NAME
 from frontdesk.intent.recommender import GuardedStore, Recommender, sessions_of
-from frontdesk.intent.requests import IntentAnswer, parse_requests
+from frontdesk.intent.requests import IncompleteAnswer, IntentAnswer, parse_requests
 from frontdesk.intent.sessions import Session
 from frontdesk.intent.tokens import Tokenizer
 from frontdesk.intent.toppop import TopPop
+from frontdesk.records.features import FeatureColumns
 from frontdesk.settings import settings
 from frontdesk.storage import digest
 
@@ -80,6 +82,8 @@ class IntentBundle(Bundle):
         spec, policy = parsed(folder, SPEC), parsed(folder, POLICY)
         self.tokenizer = Tokenizer.from_json(spec["tokenizer"])
         self.columns: dict[str, Any] = spec["columns"]
+        if (features := self.columns.get("features")) is not None:
+            self.feature_columns = FeatureColumns.model_validate(features)
         self.configuration = parse_configuration(policy["configuration"], where=POLICY)
         validity = {name: _validity(bounds) for name, bounds in policy["validity"].items()}
         if parsed(folder, TAXONOMY)["intents"] != list(self.tokenizer.intents):
@@ -100,6 +104,7 @@ class IntentBundle(Bundle):
             "rights": "json",
             "previous": "json",
             "now": "moment",
+            **{feature.name: "category" if feature.cuts is None else "number" for feature in self.tokenizer.features},
         }
         self.outputs = {
             "source": Output("BYTES", lambda answer: answer.source),
@@ -129,6 +134,15 @@ class IntentBundle(Bundle):
             return self.recommender.answer(self.model_id, encoded.kept, None)
         shares = [None if np.isnan(row[0]) else row for row in scores]
         return self.recommender.answer(self.model_id, encoded.kept, shares)
+
+    def moment_of(self, instance: Mapping[str, Any]) -> float | None:
+        """Return the request's ``now``."""
+        return None if (now := stamp(instance.get("now"))) is None else now.timestamp()
+
+    def incomplete(self, answer: IntentAnswer, missing: list[str], *, degraded: bool) -> IntentAnswer:
+        """Mark an answer."""
+        lacking = answer.degraded or degraded
+        return IncompleteAnswer(answer.model_id, answer.source, lacking, answer.intents, missing)
 
     def pack(self, asked: Sequence[Session]) -> dict[str, np.ndarray]:
         """Return sessions as arrays; see `frontdesk.intent.packing`."""
@@ -176,6 +190,8 @@ def open_evgen(folder: Path, tokenizer: Tokenizer) -> EvGen:
     config = evgen.network.config
     if (config.intents, config.tokens) != (len(tokenizer.intents), tokenizer.size):
         raise BundleError("the network was trained with another tokeniser", where=CONFIG)
+    if config.features != tuple(feature.size for feature in tokenizer.features):
+        raise BundleError("the network was trained with other features", where=CONFIG)
     return evgen
 
 

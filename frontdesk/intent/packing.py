@@ -11,7 +11,8 @@ from frontdesk.intent.requests import MAX_NAME, MAX_ROWS
 from frontdesk.intent.sessions import Session
 from frontdesk.intent.tokens import FIRST_TOKEN, PADDING, UNKNOWN_INTENT, UNSEEN, Tokenizer
 
-_KINDS = {"session": "O", "operator": "i", "line": "i", "start": "i", "tokens": "i"}
+_KINDS = {"session": "O", "operator": "i", "line": "i", "start": "i", "tokens": "i", "features": "i"}
+_RECTANGLES = ("tokens", "features")
 _LATEST = 2**53
 """Microseconds of a start that a predictor takes: beyond any calendar, and far from an overflow."""
 
@@ -21,20 +22,24 @@ def pack(sessions: Sequence[Session]) -> dict[str, np.ndarray]:
 
     Returns:
         ``session`` object [N], "" for one that is not remembered; ``operator``, ``line`` int32 [N]; ``start`` int64
-        [N]; ``tokens`` int32 [N, L], oldest first, padded with `PADDING` at the end.
+        [N]; ``tokens`` int32 [N, L], oldest first, padded with `PADDING` at the end; for a tokeniser with features
+        ``features`` int32 [N, F], their levels.
     """
     names = np.empty(len(sessions), object)
     names[:] = [session.session_id for session in sessions]
     tokens = np.full((len(sessions), max((len(one.tokens) for one in sessions), default=0)), PADDING, np.int32)
     for row, session in enumerate(sessions):
         tokens[row, : len(session.tokens)] = session.tokens
-    return {
+    arrays = {
         "session": names,
         "operator": np.array([session.operator for session in sessions], np.int32),
         "line": np.array([session.line for session in sessions], np.int32),
         "start": np.array([session.start for session in sessions], np.int64),
         "tokens": tokens,
     }
+    if any(session.features for session in sessions):
+        arrays["features"] = np.array([session.features for session in sessions], np.int32)
+    return arrays
 
 
 def unpack(arrays: Mapping[str, np.ndarray], tokenizer: Tokenizer) -> list[Session]:
@@ -43,12 +48,13 @@ def unpack(arrays: Mapping[str, np.ndarray], tokenizer: Tokenizer) -> list[Sessi
     Raises:
         InvalidRequest: an array is missing, of another shape or datatype, or holds an id that there is not.
     """
-    if arrays.keys() != _KINDS.keys():
-        raise InvalidRequest("must be session, operator, line, start, tokens", where="inputs")
+    kinds = {name: kind for name, kind in _KINDS.items() if tokenizer.features or name != "features"}
+    if arrays.keys() != kinds.keys():
+        raise InvalidRequest(f"must be {', '.join(kinds)}", where="inputs")
     rows = arrays["tokens"].shape[0] if arrays["tokens"].ndim else 0
-    for name, kind in _KINDS.items():
+    for name, kind in kinds.items():
         array = arrays[name]
-        if array.dtype.kind != kind or array.ndim != (2 if name == "tokens" else 1) or len(array) != rows:
+        if array.dtype.kind != kind or array.ndim != (2 if name in _RECTANGLES else 1) or len(array) != rows:
             raise InvalidRequest("is of another datatype or shape", where=name)
     if arrays["tokens"].shape[1] > MAX_ROWS:
         raise InvalidRequest(f"more than {MAX_ROWS} rows", where="tokens")
@@ -63,6 +69,10 @@ def unpack(arrays: Mapping[str, np.ndarray], tokenizer: Tokenizer) -> list[Sessi
     for name, (least, beyond) in bounds.items():
         if arrays[name].size and not least <= arrays[name].min() <= arrays[name].max() < beyond:
             raise InvalidRequest("holds an id that the model does not know", where=name)
+    sizes = np.array([feature.size for feature in tokenizer.features], np.int64)
+    levels = arrays["features"] if tokenizer.features else np.zeros((rows, 0), np.int32)
+    if levels.shape[1] != len(sizes) or (levels < 0).any() or (levels >= sizes).any():
+        raise InvalidRequest("holds a level that the model does not know", where="features")
     first_event = FIRST_TOKEN + len(tokenizer.intents)
     sessions = []
     for row in range(rows):
@@ -82,6 +92,7 @@ def unpack(arrays: Mapping[str, np.ndarray], tokenizer: Tokenizer) -> list[Sessi
                 opened | (tokens == UNKNOWN_INTENT),
                 np.where(opened, tokens - FIRST_TOKEN, UNSEEN).astype(np.int32),
                 np.zeros(length, np.int64),
+                tuple(levels[row].tolist()),
             )
         )
     return sessions

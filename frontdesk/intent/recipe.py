@@ -38,6 +38,8 @@ class IntentParameters(RunParameters):
     line_dropout: float = Field(0.02, ge=0, le=1)
     token_dropout: float = Field(0.01, ge=0, lt=1)
     """Share of tokens that training shows as unknown ones of their kind."""
+    feature_dropout: float = Field(0.1, ge=0, lt=1)
+    """Share of the features that training shows as missing, so that missing ones are trained."""
 
     # Training
     epochs: int = Field(0, ge=0)

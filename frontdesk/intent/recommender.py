@@ -159,6 +159,7 @@ class Recommender:
             operator=request.operator,
             line=request.line,
             now=request.now,
+            features=request.features,
         )
         return Asked(request, session, settings)
 

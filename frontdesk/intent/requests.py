@@ -6,15 +6,17 @@ row and the field in the words of the other recipes.
 
 from __future__ import annotations
 
-from collections.abc import Set
+import math
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
 from frontdesk.cells import WrongCell, stamp
 from frontdesk.errors import InvalidRequest
-from frontdesk.intent.columns import EVENT, INTENT
-from frontdesk.intent.sessions import LiveRow
+from frontdesk.intent.columns import EVENT, INTENT, REQUEST_FIELDS
+from frontdesk.intent.levels import FeatureLevels
+from frontdesk.intent.sessions import NO_FEATURES, LiveRow
 from frontdesk.intent.tokens import Tokenizer
 from frontdesk.preprocessing.encoding import level
 from frontdesk.requests import MAX_INSTANCES, kind_of
@@ -38,6 +40,7 @@ class SuggestionRequest(NamedTuple):
         rights: intents that the operator may open; None for all.
         previous: what the screen shows now, best first.
         now: the time of the request.
+        features: what is known of who asks, by feature; what is left out is missing.
     """
 
     session: str | None
@@ -47,6 +50,7 @@ class SuggestionRequest(NamedTuple):
     rights: frozenset[str] | None
     previous: list[str]
     now: datetime
+    features: Mapping[str, Any] = NO_FEATURES
 
 
 @dataclass(slots=True)
@@ -79,7 +83,15 @@ class IntentAnswer:
     intents: list[Suggestion]
 
 
-FIELDS = SuggestionRequest._fields
+@dataclass(slots=True)
+class IncompleteAnswer(IntentAnswer):
+    """An answer that lacked some of the features that the model was trained with.
+
+    Attributes:
+        missing_features: their names; they took what training used for missing ones.
+    """
+
+    missing_features: list[str]
 
 
 def parse_requests(instances: Any, tokenizer: Tokenizer) -> list[SuggestionRequest]:
@@ -98,13 +110,16 @@ def parse_requests(instances: Any, tokenizer: Tokenizer) -> list[SuggestionReque
         words = f"{len(instances)} instances are more than {MAX_INSTANCES}"
         raise InvalidRequest(words, where="instances", remedy="Send them in parts")
     known = frozenset(tokenizer.fields)
-    return [_request(instance, f"instances[{place}]", known) for place, instance in enumerate(instances)]
+    return [
+        _request(instance, f"instances[{place}]", known, tokenizer.features) for place, instance in enumerate(instances)
+    ]
 
 
-def _request(instance: Any, where: str, known: Set[str]) -> SuggestionRequest:
+def _request(instance: Any, where: str, known: Set[str], features: tuple[FeatureLevels, ...] = ()) -> SuggestionRequest:
     _require_object(instance, where)
-    if unknown := instance.keys() - FIELDS:
-        raise _no_such_field(where, unknown, FIELDS)
+    fields = (*REQUEST_FIELDS, *(feature.name for feature in features))
+    if unknown := instance.keys() - fields:
+        raise _no_such_field(where, unknown, fields)
     get = instance.get
     session = _name(get("session"), where, "session")
     if session is not None and len(session) > MAX_NAME:
@@ -122,6 +137,11 @@ def _request(instance: Any, where: str, known: Set[str]) -> SuggestionRequest:
         None if (rights := _names(get("rights"), where, "rights")) is None else frozenset(rights),
         _names(get("previous"), where, "previous") or [],
         _moment(get("now"), where, "now") or datetime.now(UTC),
+        {
+            feature.name: (_name if feature.cuts is None else _number)(value, where, feature.name)
+            for feature in features
+            if (value := get(feature.name)) is not None
+        },
     )
 
 
@@ -160,6 +180,15 @@ def _name(value: Any, where: str, field: str) -> str | None:
     if value is None or isinstance(value, _SCALARS):
         return level(value)
     raise InvalidRequest(f"must be text, a number or null, not {kind_of(value)}", where=f"{where}.{field[:80]}")
+
+
+def _number(value: Any, where: str, field: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidRequest(f"must be a number or null, not {kind_of(value)}", where=f"{where}.{field[:80]}")
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def _names(value: Any, where: str, field: str) -> list[str] | None:

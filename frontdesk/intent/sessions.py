@@ -7,10 +7,11 @@ carries them) and every token before t, and nothing of row t itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ from frontdesk.preprocessing.encoding import level
 
 _HOUR = 3_600_000_000
 _DAY = 24 * _HOUR
+NO_FEATURES: Mapping[str, Any] = MappingProxyType({})
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 
@@ -39,6 +41,7 @@ class Session:
         is_intent: bool [n].
         intents: int32 [n], id in the catalogue; `UNSEEN` for events and for intents outside it.
         times: int64 [n], microseconds, ascending.
+        features: level of each of the tokeniser's features, of who asks now.
     """
 
     session_id: str
@@ -49,6 +52,7 @@ class Session:
     is_intent: np.ndarray
     intents: np.ndarray
     times: np.ndarray
+    features: tuple[int, ...] = ()
 
     @property
     def weekday(self) -> int:
@@ -76,6 +80,7 @@ class SessionSet:
         operators, lines: int32 [T]; `UNSEEN` where training never saw them.
         option_offsets, options: int64 [T + 1] and int32 flat: the suggestions that were shown at a row, best first, as
             intent ids; empty where nothing was logged.
+        features: int32 [T, F], levels of the tokeniser's features, as a request before the row could know them.
     """
 
     session_ids: tuple[str, ...]
@@ -89,6 +94,7 @@ class SessionSet:
     lines: np.ndarray
     option_offsets: np.ndarray
     options: np.ndarray
+    features: np.ndarray
 
     def __len__(self) -> int:
         return len(self.session_ids)
@@ -106,6 +112,7 @@ class SessionSet:
             self.is_intent[rows],
             self.intents[rows],
             self.times[rows],
+            tuple(self.features[begin].tolist()),
         )
 
     def __iter__(self) -> Iterator[Session]:
@@ -147,6 +154,7 @@ class SessionSet:
             self.lines[a:b],
             self.option_offsets[a : b + 1] - low,
             self.options[low:high],
+            self.features[a:b],
         )
 
 
@@ -227,6 +235,7 @@ def session_set(rows: pa.Table, tokenizer: Tokenizer, columns: IntentColumns) ->
         _known(rows["line"], tokenizer.line_ids)[order],
         option_offsets,
         options,
+        tokenizer.feature_columns(rows)[order],
     )
 
 
@@ -293,7 +302,14 @@ class LiveRow(NamedTuple):
 
 
 def live_session(
-    rows: Sequence[LiveRow], tokenizer: Tokenizer, *, session_id: str, operator: Any, line: Any, now: datetime
+    rows: Sequence[LiveRow],
+    tokenizer: Tokenizer,
+    *,
+    session_id: str,
+    operator: Any,
+    line: Any,
+    now: datetime,
+    features: Mapping[str, Any] = NO_FEATURES,
 ) -> Session:
     """Tokenise the session so far exactly as training does: any order of arrival, rows delivered twice.
 
@@ -302,6 +318,7 @@ def live_session(
         tokenizer: the bundle's.
         session_id, operator, line: of the request.
         now: the start of a session that has no row yet.
+        features: values of the tokeniser's features; what is left out is missing.
     """
     seen: set[tuple[Any, ...]] = set()
     known: list[tuple[int, str, int]] = []
@@ -329,6 +346,7 @@ def live_session(
         is_intent,
         intents,
         times,
+        tokenizer.feature_levels(features),
     )
 
 

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 
 from frontdesk import checks, progress
 from frontdesk.errors import EmptyTable
-from frontdesk.intent.columns import INTENT, IntentColumns, convert, schema_of
+from frontdesk.features import FeatureJoin
+from frontdesk.intent.columns import INTENT, IntentColumns, convert, schema_of, source_columns, with_features
 from frontdesk.intent.configuration import Configuration, in_context
 from frontdesk.intent.recipe import NAME
 from frontdesk.intent.sessions import temporal_split, usable_rows
@@ -35,6 +36,7 @@ def take_sessions(
     columns: IntentColumns,
     test_share: float,
     configuration: Configuration | None = None,
+    join: FeatureJoin | None = None,
 ) -> dict[str, Any]:
     """Read a log, leave out the sessions that only failed, split whole sessions by their start, publish.
 
@@ -46,6 +48,7 @@ def take_sessions(
         columns: what the log's columns mean.
         test_share: share of the sessions, the newest, that are the test set.
         configuration: the lines' settings: events that a line's screen does not send are left out of its rows.
+        join: fills the features that the mapping names.
 
     Returns:
         The manifest.
@@ -59,10 +62,19 @@ def take_sessions(
     mapping = columns.model_dump(mode="json")
     split = {"test_share": test_share}
     settings = None if configuration is None else configuration.model_dump(mode="json")
-    snapshot_id = work_key("etl", recipe=NAME, sources=digests, columns=mapping, split=split, configuration=settings)
+    features = None if join is None else dict(join.key)
+    snapshot_id = work_key(
+        "etl",
+        recipe=NAME,
+        sources=digests,
+        columns=mapping,
+        split=split,
+        configuration=settings,
+        features=features,
+    )
     if finished := store.manifest(KIND, snapshot_id):
         return finished
-    read = {role: read_table(uri, columns) for role, uri in sources.items()}
+    read = {role: read_table(uri, columns, join) for role, uri in sources.items()}
     refused = [one for _, found in read.values() for one in found]
     rows = usable_rows(read["data"][0], columns)
     if test is None:
@@ -98,6 +110,7 @@ def take_sessions(
             "sessions": {name: _distinct(side, "session") for name, side in sides.items()},
             "split": {"kind": "time" if test is None else "file", "test_share": test_share},
             "configuration": settings,
+            "features": features,
             "span": _span(sides),
             "labels": {INTENT: _intents(sides)},
             "checks": [check.to_json() for check in found],
@@ -109,15 +122,21 @@ def take_sessions(
     return manifest
 
 
-def read_table(uri: str, columns: IntentColumns) -> tuple[pa.Table, list[Refusal]]:
+def read_table(uri: str, columns: IntentColumns, join: FeatureJoin | None = None) -> tuple[pa.Table, list[Refusal]]:
     """Return the good rows of a log in file order (schema of `columns.schema_of`), and the others.
+
+    Args:
+        uri: of the log.
+        columns: what its columns mean.
+        join: fills the features that the mapping names; without it they are what the log itself holds.
 
     Raises:
         DataError: the log cannot be read, lacks a column, or has no good row.
     """
     name = uri.rpartition("/")[2]
     parts, refused = [], []
-    for raw in raw_batches(uri, dict.fromkeys(columns.roles.values())):
+    wanted, optional = source_columns(columns)
+    for raw in raw_batches(uri, wanted, optional=optional):
         rows, wrong = convert(raw.columns, raw.numbers, columns, where=name)
         parts.append(rows)
         refused += wrong + [Refusal(name, number + 1, "", reason) for number, reason in raw.broken]
@@ -126,7 +145,7 @@ def read_table(uri: str, columns: IntentColumns) -> tuple[pa.Table, list[Refusal
     if not table.num_rows:
         reason = refused[0].reason if refused else "no row"
         raise EmptyTable(f"the table has no usable row; the first one: {reason}", where=uri)
-    return table, refused
+    return with_features(table, columns, join), refused
 
 
 def _write(rows: pa.Table, folder: Path) -> None:

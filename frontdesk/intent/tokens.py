@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from frontdesk.errors import BundleError, EmptyTable
-from frontdesk.intent.columns import FIELD_PREFIX, INTENT
+from frontdesk.intent.columns import FEATURE_PREFIX, FIELD_PREFIX, INTENT
+from frontdesk.intent.levels import FeatureLevels
 from frontdesk.preprocessing.encoding import level
 from frontdesk.storage import canonical_json
 
@@ -52,6 +53,7 @@ class Tokenizer:
         operators, lines: names seen in training, sorted; an id is a place.
         one_delivery: equal rows of one session are one row delivered twice. False where the clock is too coarse
             (whole minutes) to tell a repeated delivery from a repeated action.
+        features: what else is known of who asks, as levels.
     """
 
     fields: tuple[str, ...]
@@ -60,6 +62,7 @@ class Tokenizer:
     operators: tuple[str, ...]
     lines: tuple[str, ...]
     one_delivery: bool = True
+    features: tuple[FeatureLevels, ...] = ()
 
     @classmethod
     def fit(cls, rows: pa.Table) -> Tokenizer:
@@ -85,6 +88,11 @@ class Tokenizer:
             _sorted(rows["operator"]),
             _sorted(rows["line"]),
             bool((stamps % _MINUTE == 0).mean() < 0.5),
+            tuple(
+                FeatureLevels.fit(name.removeprefix(FEATURE_PREFIX), rows[name])
+                for name in rows.column_names
+                if name.startswith(FEATURE_PREFIX)
+            ),
         )
 
     @property
@@ -142,9 +150,24 @@ class Tokenizer:
         table = [self.token(kind, name, values) for kind, name, *values in found]
         return np.array(table, np.int32)[codes] if len(codes) else np.zeros(0, np.int32)
 
+    def feature_levels(self, values: Mapping[str, Any]) -> tuple[int, ...]:
+        """Return the level of each feature of one request."""
+        return tuple(feature.level(values.get(feature.name)) for feature in self.features)
+
+    def feature_columns(self, rows: pa.Table) -> np.ndarray:
+        """Return the levels of rows, int32 [N, F]; a feature that the table lacks is missing in every row."""
+        found = np.zeros((rows.num_rows, len(self.features)), np.int32)
+        for place, feature in enumerate(self.features):
+            if (column := f"{FEATURE_PREFIX}{feature.name}") in rows.column_names:
+                found[:, place] = feature.levels(rows[column])
+        return found
+
     def to_json(self) -> dict[str, Any]:
-        """Return plain values for `canonical_json`."""
-        return {"format": TOKENIZER_FORMAT, **asdict(self)}
+        """Return plain values for `canonical_json`; without features, those of a tokeniser that knows of none."""
+        content = {"format": TOKENIZER_FORMAT, **asdict(self)}
+        if not self.features:
+            del content["features"]
+        return content
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Tokenizer:
@@ -154,7 +177,12 @@ class Tokenizer:
                 f"the tokeniser has format {content.get('format')!r}", remedy=f"This release reads {TOKENIZER_FORMAT}"
             )
         names = {key: tuple(content[key]) for key in ("fields", "intents", "operators", "lines")}
-        return cls(**names, events=tuple(map(tuple, content["events"])), one_delivery=content["one_delivery"])
+        return cls(
+            **names,
+            events=tuple(map(tuple, content["events"])),
+            one_delivery=content["one_delivery"],
+            features=tuple(map(FeatureLevels.from_json, content.get("features", ()))),
+        )
 
 
 def _sorted(names: pa.ChunkedArray) -> tuple[str, ...]:

@@ -126,9 +126,14 @@ class Trainer:
             window=parameters.window,
             memory=parameters.memory,
             end_of_session=parameters.end_of_session,
+            features=tuple(feature.size for feature in tokenizer.features),
         )
         hidden = Dropouts(
-            parameters.dropout, parameters.operator_dropout, parameters.line_dropout, parameters.token_dropout
+            parameters.dropout,
+            parameters.operator_dropout,
+            parameters.line_dropout,
+            parameters.token_dropout,
+            parameters.feature_dropout,
         )
         self.network = EvGenNetwork(config, hidden).to(self.device)
         matrices = [value for value in self.network.parameters() if value.ndim > 1]
@@ -218,10 +223,16 @@ class Trainer:
             targets = np.where(inside & self.positions.ended[flat], len(self.born), targets)
             valid = np.pad(valid, ((0, 0), (0, 1)), constant_values=True)
         padded = pad(self.learnt, self.positions, places)
-        # A request knows who asks now, not who opened a session that was handed over: training shows any of them.
+        # A request knows who asks now and what is known of them now, not who opened a session that was handed over:
+        # training shows any of them.
         draw = np.random.default_rng([self.parameters.seed, 3, self.step]).integers(0, lengths + 1)
         rows = np.arange(len(places))
-        padded = replace(padded, operator=padded.asking_operator[rows, draw], line=padded.asking_line[rows, draw])
+        padded = replace(
+            padded,
+            operator=padded.asking_operator[rows, draw],
+            line=padded.asking_line[rows, draw],
+            features=self.positions.features[begin + draw].astype(np.int64),
+        )
         return (
             to_device(padded, self.device),
             torch.from_numpy(targets.astype(np.int64)).to(self.device),

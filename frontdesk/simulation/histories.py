@@ -8,6 +8,7 @@ came. Rows are written minutes after the fact, some days later, as real ones are
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -68,10 +69,8 @@ class Histories:
     features: dict[str, pa.Table]
 
     def write_features(self, folder: Path) -> None:
-        """Write the feature tables as the feature store reads them: one folder of Parquet per view."""
-        for view, table in self.features.items():
-            (folder / view).mkdir(parents=True, exist_ok=True)
-            pq.write_table(table, folder / view / "part-00000.parquet", compression="zstd")
+        """Write the feature tables as the feature store reads them."""
+        write_feature_tables(self.features, folder)
 
 
 @dataclass
@@ -124,7 +123,7 @@ def simulate(rows: int, seed: int = 0) -> Histories:
             customer.rows.append((now, now + delay, record["contact_type"]))
             history.append(_history(name, customer))
     schema = tickets.SCHEMA.append(pa.field("customer_id", pa.string())).append(pa.field("is_follow_up", pa.bool_()))
-    features = {"customer_history": _table(history), "ticket_progress": _table(progress)}
+    features = {"customer_history": feature_table(history), "ticket_progress": feature_table(progress)}
     return Histories(pa.Table.from_pylist(made, schema=schema), features)
 
 
@@ -153,7 +152,14 @@ def _progress(record: dict[str, Any], now: datetime, *, reopened: bool) -> dict[
     }
 
 
-def _table(rows: list[dict[str, Any]]) -> pa.Table:
+def write_feature_tables(tables: Mapping[str, pa.Table], folder: Path) -> None:
+    """Write the tables of feature views: one folder of Parquet per view."""
+    for view, table in tables.items():
+        (folder / view).mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, folder / view / "part-00000.parquet", compression="zstd")
+
+
+def feature_table(rows: list[dict[str, Any]]) -> pa.Table:
     """Return rows with their time stamps in microseconds: DuckDB does not read nanoseconds."""
     table = pa.Table.from_pylist(rows)
     for name in ("event_timestamp", "created"):

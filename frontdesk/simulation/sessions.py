@@ -7,6 +7,7 @@ are clicked (some end in an error), and a mediocre list of suggestions is shown.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,8 +36,8 @@ DRIFT_BEGINS = 0.5
 OPERATORS = 60
 WRONG_CLICK, REPEAT, HINT, ONLY_ERROR = 0.05, 0.10, 0.65, 0.02
 SHOWN = 4
-_FIRST = datetime(2025, 3, 3, tzinfo=UTC)
-_DAYS = 28
+FIRST = datetime(2025, 3, 3, tzinfo=UTC)
+DAYS = 28
 _LONGEST = 25
 _NEWCOMERS, _NEWCOMERS_FROM = 6, 0.85
 
@@ -69,19 +70,43 @@ def simulate(rows: int, seed: int = 0, drift: str | None = None, *, truth: bool 
     Raises:
         UsageError: fewer than one row, or an unknown drift.
     """
-    if rows < 1:
-        raise UsageError(f"{rows} rows cannot be simulated", remedy="Ask for at least one")
     if drift is not None and drift not in DRIFTS:
         raise UsageError(f"there is no drift {drift!r} of sessions", remedy=f"Drifts: {', '.join(DRIFTS)}")
-    rng = np.random.default_rng(seed)
+    sessions = _drawn(rows, np.random.default_rng(seed), _nothing)
+    table = _table(sessions, rows, seed, drift)
+    return table if truth else table.drop_columns("true_errand")
+
+
+Cause = Callable[[str, datetime], tuple[int, float] | None]
+"""What happens on a line at a moment: which of its errands clients then call for, and in which share of the sessions;
+None where nothing is out of the ordinary."""
+
+
+def simulate_with(rows: int, seed: int, cause: Cause) -> pa.Table:
+    """Return sessions as `simulate` does, in which something happens at times, with `true_errand`."""
+    return _table(_drawn(rows, np.random.default_rng(seed), cause), rows, seed, None)
+
+
+def _nothing(line: str, when: datetime) -> tuple[int, float] | None:
+    return None
+
+
+def _drawn(rows: int, rng: np.random.Generator, cause: Cause) -> list[_Session]:
+    """Return sessions of at least so many rows, by their starts."""
+    if rows < 1:
+        raise UsageError(f"{rows} rows cannot be simulated", remedy="Ask for at least one")
     lines = world()
     sessions: list[_Session] = []
     made = 0
     while made < rows:
-        session = _Session(rng, lines)
+        session = _Session(rng, lines, cause)
         sessions.append(session)
         made += len(session.rows)
-    sessions.sort(key=lambda each: each.start)
+    return sorted(sessions, key=lambda each: each.start)
+
+
+def _table(sessions: list[_Session], rows: int, seed: int, drift: str | None) -> pa.Table:
+    """Return the first rows of sessions, with `true_errand`."""
     records = [
         (
             f"S{seed}-{place:06d}",
@@ -97,8 +122,7 @@ def simulate(rows: int, seed: int = 0, drift: str | None = None, *, truth: bool 
     columns = [
         pa.array(list(values), field.type) for values, field in zip(zip(*records, strict=True), schema, strict=True)
     ]
-    table = pa.Table.from_arrays(columns, schema=schema)
-    return table if truth else table.drop_columns("true_errand")
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _operator(session: _Session, place: int, drift: str | None) -> str:
@@ -115,11 +139,11 @@ def _row(row: _Row, session: _Session, drift: str | None) -> _Row:
 def moment(rng: np.random.Generator) -> datetime:
     """Draw a session's start: few at night and at the weekend, most around eleven and four."""
     while True:
-        day, hour = int(rng.integers(_DAYS)), int(rng.integers(24))
+        day, hour = int(rng.integers(DAYS)), int(rng.integers(24))
         busy = 0.08 + np.exp(-(((hour - 11) / 3) ** 2)) + 0.8 * np.exp(-(((hour - 16) / 2.5) ** 2))
         if rng.random() < busy / 1.2 * (0.35 if day % 7 >= 5 else 1.0):
             seconds = day * 86_400 + hour * 3_600 + rng.random() * 3_600
-            return datetime.fromtimestamp(_FIRST.timestamp() + round(seconds, 3), UTC)
+            return datetime.fromtimestamp(FIRST.timestamp() + round(seconds, 3), UTC)
 
 
 _Row = tuple[datetime, str, str, str | None, str | None, str | None, str | None]
@@ -128,10 +152,10 @@ _Row = tuple[datetime, str, str, str | None, str | None, str | None, str | None]
 class _Session:
     """One session: its operator, line, errand, and rows (time, kind, name, element, text, status, options)."""
 
-    def __init__(self, rng: np.random.Generator, lines: dict[str, Line]) -> None:
+    def __init__(self, rng: np.random.Generator, lines: dict[str, Line], cause: Cause) -> None:
         self._rng = rng
         self.start = moment(rng)
-        self.share = (self.start - _FIRST).total_seconds() / (_DAYS * 86_400)
+        self.share = (self.start - FIRST).total_seconds() / (DAYS * 86_400)
         number = int(OPERATORS * rng.random() ** 1.5)
         if number >= OPERATORS - _NEWCOMERS and self.share < _NEWCOMERS_FROM:
             number -= OPERATORS // 2
@@ -141,6 +165,9 @@ class _Session:
         shares = np.array(list(LINES.values()))
         self.line = lines[home if rng.random() < 0.8 else str(rng.choice(names, p=shares / shares.sum()))]
         self.errand = self._draw_errand(number)
+        happens = cause(self.line.name, self.start)
+        if happens is not None and rng.random() < happens[1]:
+            self.errand = list(self.line.errands)[happens[0]]
         self.rows: list[_Row] = []
         self._clock = self.start.timestamp()
         self._walk()

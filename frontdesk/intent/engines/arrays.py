@@ -85,6 +85,7 @@ class ArrayNetwork:
         self.paths = np.stack([tokens, *mixed])  # [PATH, V, D]
         self.operator, self.line = weights["operator.weight"], weights["line.weight"]
         self.weekday, self.hour = weights["weekday.weight"], weights["hour.weight"]
+        self.feature, self.first_levels = weights.get("feature.weight"), np.array(config.first_levels, np.int64)
         self.asking_operator, self.asking_line = weights["asking_operator.weight"], weights["asking_line.weight"]
         self.blocks = [self._block(weights, f"blocks.{layer}.") for layer in range(config.layers)]
         last = _after_norm(weights, "norm", "out")
@@ -105,11 +106,13 @@ class ArrayNetwork:
             _linear(weights, f"{name}hidden_out"),
         )
 
-    def first(self, operator: np.ndarray, line: np.ndarray, weekday: np.ndarray, hour: np.ndarray) -> np.ndarray:
-        """Return the first tokens, float32 [N, D]; ids int [N], `UNSEEN` for unknown ones."""
-        found: np.ndarray = self.operator[operator + 1] + self.line[line + 1]
-        found += self.weekday[weekday]
-        found += self.hour[hour]
+    def first(self, padded: Padded) -> np.ndarray:
+        """Return the first tokens, float32 [N, D]."""
+        found: np.ndarray = self.operator[padded.operator + 1] + self.line[padded.line + 1]
+        found += self.weekday[padded.weekday]
+        found += self.hour[padded.hour]
+        if self.feature is not None:
+            found += self.feature[padded.features + self.first_levels].sum(1)
         return found
 
     def embed(self, recent: np.ndarray) -> np.ndarray:
@@ -143,7 +146,7 @@ class ArrayNetwork:
         """
         tokens, (rows, length) = padded.tokens, padded.tokens.shape
         stream = np.empty((rows, length + 1, self.config.width), np.float32)
-        stream[:, 0] = self.first(padded.operator, padded.line, padded.weekday, padded.hour)
+        stream[:, 0] = self.first(padded)
         stream[:, 1:] = self.paths[0][tokens]
         for back in range(1, min(PATH, length)):
             stream[:, 1 + back :] += self.paths[back][tokens[:, : length - back]]
