@@ -85,14 +85,16 @@ def serve(
     ),
     predictor_protocol: str = typer.Option("v2", "--predictor-protocol", help="v2 or grpc-v2."),
     policy: str | None = typer.Option(None, "--policy", help="Policy file (YAML) that overrides the decisions."),
+    workers: int = typer.Option(1, "--workers", min=1, help="Processes that answer; one computes on one core."),
     as_json: bool = Json,
 ) -> None:
     """Serve bundles over KServe's protocols until a signal. Logs are JSON lines on standard error."""
-    from frontdesk.serving.server import serve as start
+    from frontdesk.serving.workers import serve as start
 
     del as_json  # the logs are JSON already
     start(
         bundles,
+        workers=workers,
         host=host,
         port=port,
         grpc_port=grpc_port,

@@ -15,7 +15,15 @@ import orjson
 
 
 class JsonFormatter(logging.Formatter):
-    """Format a record as one line of JSON. Fields come from ``event``; other records keep their message."""
+    """Format a record as one line of JSON. Fields come from ``event``; other records keep their message.
+
+    Args:
+        always: fields of every line.
+    """
+
+    def __init__(self, **always: Any) -> None:
+        super().__init__()
+        self._always = always
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -23,6 +31,7 @@ class JsonFormatter(logging.Formatter):
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "event": record.getMessage(),
+            **self._always,
         }
         line.update(getattr(record, "fields", {}))
         if record.exc_info and record.exc_info[0] is not None:
@@ -54,10 +63,10 @@ class StandardError(logging.Handler):
             self.handleError(record)
 
 
-def configure(level: str = "INFO") -> None:
-    """Send the library's logs as JSON lines to standard error."""
+def configure(level: str = "INFO", **always: Any) -> None:
+    """Send the library's logs as JSON lines to standard error, each with the fields ``always``."""
     handler = StandardError()
-    handler.setFormatter(JsonFormatter())
+    handler.setFormatter(JsonFormatter(**always))
     root = logging.getLogger("frontdesk")
     root.handlers[:] = [handler]
     root.setLevel(level)

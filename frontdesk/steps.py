@@ -45,14 +45,14 @@ def step(name: str) -> Iterator[None]:
         yield
     except FrontdeskError as error:
         logs.event(_log, "step_failed", logging.ERROR, step=name, code=error.code)
-        _leave(error)
+        leave(error)
         raise SystemExit(error.exit_code) from None
     except Exception as error:
         # The message of a foreign exception may quote a customer: only its type and place are told.
         _log.exception("step_failed", extra={"fields": {"step": name}})
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(frame.filename).name}:{frame.lineno}"
-        _leave(
+        leave(
             FrontdeskError(f"{type(error).__name__} at {place}", where=name, remedy="The log names the calls before it")
         )
         raise SystemExit(1) from None
@@ -60,7 +60,8 @@ def step(name: str) -> Iterator[None]:
     logs.event(_log, "step_finished", step=name, seconds=round(time.monotonic() - began, 3))
 
 
-def _leave(error: FrontdeskError) -> None:
+def leave(error: FrontdeskError) -> None:
+    """Leave an error for the process that started this one, which reads it with `read_failure`."""
     if path := os.environ.get(ERROR_FILE):
         content = {"code": error.code, "exit_code": error.exit_code, "message": error.message}
         write_atomically(Path(path), canonical_json(content | {"where": error.where, "remedy": error.remedy}))

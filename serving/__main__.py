@@ -25,8 +25,9 @@ def main() -> int:
     parser.add_argument("--role", choices=("whole", "predictor"), default="whole")
     parser.add_argument("--predictor-host", metavar="HOST:PORT", help="be the transformer of this predictor")
     parser.add_argument("--predictor-protocol", choices=("v2", "grpc-v2"), default="v2")
+    parser.add_argument("--workers", type=int, default=1, help="processes that answer; one computes on one core")
     options = parser.parse_args()
-    from frontdesk.serving.server import serve
+    from frontdesk.serving.workers import serve
 
     try:
         serve(**vars(options))

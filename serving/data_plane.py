@@ -6,8 +6,9 @@ from typing import Any
 
 from frontdesk.errors import Forbidden
 from frontdesk.serving import protocol
+from frontdesk.serving.crew import Crew
 from frontdesk.serving.model import BundleModel
-from frontdesk.serving.sdk import DataPlane, ModelRepositoryExtension
+from frontdesk.serving.sdk import DataPlane, ModelRepository, ModelRepositoryExtension
 
 
 class ShutRepository(ModelRepositoryExtension):  # type: ignore[misc]
@@ -23,11 +24,27 @@ class ShutRepository(ModelRepositoryExtension):  # type: ignore[misc]
 
 
 class BundleDataPlane(DataPlane):  # type: ignore[misc]
-    """The data plane of `BundleModel`s."""
+    """The data plane of `BundleModel`s.
+
+    Args:
+        models: the served ones.
+        crew: the workers of this server, where there are several.
+    """
+
+    def __init__(self, models: ModelRepository, crew: Crew | None = None) -> None:
+        super().__init__(models)
+        self._crew = crew
 
     async def ready(self) -> bool:
-        """Return whether every model is ready."""
-        return all(model.ready for model in self.model_registry.get_models().values())
+        """Return whether every model is ready, in every worker."""
+        return self._complete() and all(model.ready for model in self.model_registry.get_models().values())
+
+    async def model_ready(self, model_name: str, disable_predictor_health_check: bool = False) -> bool:
+        """Return whether a model is ready, in every worker. Raises the SDK's ModelNotFound."""
+        return bool(await super().model_ready(model_name, disable_predictor_health_check)) and self._complete()
+
+    def _complete(self) -> bool:
+        return self._crew is None or self._crew.complete()
 
     def metadata(self) -> dict[str, Any]:
         """Return the server's metadata; the repository extension is shut."""

@@ -42,18 +42,26 @@ class BundleGRPCServer(GRPCServer):  # type: ignore[misc]
     Args:
         address: ``host:port``.
         body_bytes: largest message.
+        shared: whether other processes open the same port; the system hands each its share of the connections.
     """
 
-    def __init__(self, address: str, data_plane: Any, repository: Any, grace_seconds: int, body_bytes: int) -> None:
+    def __init__(
+        self,
+        address: str,
+        data_plane: Any,
+        repository: Any,
+        grace_seconds: int,
+        body_bytes: int,
+        *,
+        shared: bool = False,
+    ) -> None:
         super().__init__(0, data_plane, repository, kwargs={}, grace_period=grace_seconds)
         self._address = address
-        self._body_bytes = body_bytes
+        self._options = [("grpc.max_receive_message_length", body_bytes), ("grpc.so_reuseport", int(shared))]
 
     async def start(self) -> None:
         """Begin to serve. Raises `UsageError` where the port is taken."""
-        self._server = aio.server(
-            interceptors=(ErrorStatus(),), options=[("grpc.max_receive_message_length", self._body_bytes)]
-        )
+        self._server = aio.server(interceptors=(ErrorStatus(),), options=self._options)
         servicer = InferenceServicer(self._data_plane, self._model_repository_extension)
         add_GRPCInferenceServiceServicer_to_server(servicer, self._server)
         try:

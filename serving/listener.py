@@ -25,6 +25,19 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def reserve(host: str, port: int) -> socket.socket:
+    """Keep a port for processes that open it themselves with ``SO_REUSEPORT``; it takes no connection here.
+
+    Raises:
+        UsageError: it is taken, or the device does not exist.
+    """
+    listen(host, port).close()  # with SO_REUSEPORT, somebody else's would look free
+    kept = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    kept.bind((host, port))
+    return kept
+
+
 def address_of(listener: socket.socket) -> str:
     """Return the HTTP address of a listener."""
     host, port = listener.getsockname()[:2]

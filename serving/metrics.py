@@ -5,16 +5,22 @@ The SDK's lowest bucket is 5 ms, which says nothing about a service that must an
 Stages: ``decode`` (JSON or tensors to instances), ``queue`` (waiting for a compute thread), ``predict`` (checking the
 fields, cleaning, model, decisions), ``features`` (its part that reads the feature store), ``encode`` (answer to bytes),
 ``predictor`` (a transformer's waiting for its predictor), ``total`` (a whole request that was answered).
+
+Where several workers serve, each writes its values to a file of its own in the folder that ``PROMETHEUS_MULTIPROC_DIR``
+names (the client library's own way), and whichever is asked answers for all: counters and histograms are summed, those
+of dead workers too; gauges are summed over the living. The library's figures of one process are not there then.
 """
 
 from __future__ import annotations
 
 import functools
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, exposition
+from prometheus_client.multiprocess import MultiProcessCollector
 
 BUCKETS = (
     0.0001,
@@ -49,7 +55,15 @@ _BATCHES = Histogram(
 )
 _PREDICTOR_FAILURES = Counter("frontdesk_predictor_failures", "Requests that the predictor did not answer", ["model"])
 _SWITCHES = Counter("frontdesk_switches", "New versions by what became of them", ["model", "outcome"])
-_SERVED = Gauge("frontdesk_served", "1 for the version that answers now", ["model", "model_id"])
+_SERVED = Gauge(
+    "frontdesk_served",
+    "Workers in which a version answers now",
+    ["model", "model_id"],
+    multiprocess_mode="livesum",
+)
+_WORKERS = Gauge("frontdesk_workers", "Workers that are ready", multiprocess_mode="livesum")
+_RESTARTS = Counter("frontdesk_worker_restarts", "Workers that took the place of one that had died")
+_SEVERAL = "PROMETHEUS_MULTIPROC_DIR" in os.environ
 
 
 @functools.lru_cache(maxsize=256)
@@ -107,5 +121,25 @@ def show_served(model: str, model_id: str, before: str | None) -> None:
     for outcome in ("switched", "failed"):
         _SWITCHES.labels(model, outcome)  # from zero on: Prometheus sees no increase where a counter begins at one
     if before is not None and before != model_id:
-        _SERVED.remove(model, before)
+        if _SEVERAL:  # what is in the file stays there
+            _SERVED.labels(model, before).set(0)
+        else:
+            _SERVED.remove(model, before)
     _SERVED.labels(model, model_id).set(1)
+
+
+def show_worker(*, again: bool) -> None:
+    """Say that this process is ready, and whether it took another one's place."""
+    _WORKERS.set(1)
+    if again:
+        _RESTARTS.inc()
+
+
+def exposed(accept: str | None) -> tuple[bytes, str]:
+    """Return everything that is counted, in the form that a scraper accepts, and its content type. Reads files."""
+    registry = REGISTRY
+    if _SEVERAL:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    encoder, content_type = exposition.choose_encoder(accept or "")
+    return encoder(registry), content_type

@@ -6,12 +6,20 @@ import socket
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 
+from frontdesk.serving import metrics
 from frontdesk.serving.boundary import ErrorAnswers, RequestBoundary
 from frontdesk.serving.data_plane import BundleDataPlane, ShutRepository
 from frontdesk.serving.failures import http_exception
 from frontdesk.serving.routes import InferenceRoutes
 from frontdesk.serving.sdk import RESTServer
+
+
+def _metrics(request: Request) -> Response:
+    content, content_type = metrics.exposed(request.headers.get("accept"))
+    return Response(content, headers={"content-type": content_type})
 
 
 class RestServer(RESTServer):  # type: ignore[misc]
@@ -43,6 +51,7 @@ class RestServer(RESTServer):  # type: ignore[misc]
         others = FastAPI(title="Frontdesk", openapi_url=None, docs_url=None, redoc_url=None)
         others.add_middleware(ErrorAnswers)
         others.add_exception_handler(HTTPException, http_exception)
+        others.add_api_route("/metrics", _metrics, methods=["GET"])  # before the SDK's, which knows one process only
         self._register_endpoints(others)
         self.config.app = RequestBoundary(InferenceRoutes(self.dataplane, others), self._body_bytes)
 

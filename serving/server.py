@@ -19,6 +19,7 @@ import gc
 import logging
 import signal
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import uvloop
 
@@ -26,7 +27,9 @@ from frontdesk.bundle import Bundle, manifest_at
 from frontdesk.errors import BundleError, FrontdeskError, UsageError
 from frontdesk.feature_repo import open_reader
 from frontdesk.logs import JsonFormatter, StandardError, configure, event
+from frontdesk.serving import metrics
 from frontdesk.serving.asking import asker_for
+from frontdesk.serving.crew import Worker
 from frontdesk.serving.data_plane import BundleDataPlane, ShutRepository
 from frontdesk.serving.features import with_features
 from frontdesk.serving.grpc_server import BundleGRPCServer
@@ -61,6 +64,7 @@ def serve(
     look_seconds: float = LOOK_SECONDS,
     policy: str | None = None,
     limits: Limits = Limits(),  # noqa: B008 - frozen
+    worker: Worker | None = None,
 ) -> None:
     """Serve bundles until SIGTERM or SIGINT; requests in flight are finished first.
 
@@ -80,13 +84,14 @@ def serve(
         look_seconds: between two looks at the store.
         policy: file that overrides the bundles' decisions, see `frontdesk.policy_file`; without it, the setting.
         limits: see `Limits`.
+        worker: which one of several this process is; it listens on their socket instead of ``port``.
 
     Raises:
         UsageError: no bundle, one bundle twice, options that exclude each other, or a port that is taken.
         BundleError, StorageError: a bundle cannot be served.
         BadTaxonomy: the label file does not fit a bundle that answers with labels.
     """
-    configure_logs(settings().log_level)
+    configure_logs(settings().log_level, **({} if worker is None else {"worker": worker.number}))
     if role not in ROLES:
         raise UsageError(f"there is no role {role!r}", where="--role", remedy=f"Roles: {', '.join(ROLES)}")
     if role == "predictor" and predictor_host is not None:
@@ -121,7 +126,7 @@ def serve(
             one.pointer()  # a wrong store or recipe is told before anything is served
         models = [model(recipe, one.open) for recipe, one in deployed.items()]
         watchers = [Watcher(one, deployed[one.name], look_seconds) for one in models]
-    run(models, host=host, port=port, grpc_port=grpc_port, limits=limits, watchers=watchers)
+    run(models, host=host, port=port, grpc_port=grpc_port, limits=limits, watchers=watchers, worker=worker)
 
 
 def run(
@@ -132,9 +137,10 @@ def run(
     grpc_port: int | None,
     limits: Limits,
     watchers: Sequence[Watcher] = (),
+    worker: Worker | None = None,
 ) -> None:
     """Load models and serve them until a signal; see `serve`."""
-    Server(limits, host=host, port=port, grpc_port=grpc_port).start(list(models), watchers)
+    Server(limits, host=host, port=port, grpc_port=grpc_port, worker=worker).start(list(models), watchers)
 
 
 def served_names(bundles: Sequence[str]) -> dict[str, str]:
@@ -158,11 +164,11 @@ def served_names(bundles: Sequence[str]) -> dict[str, str]:
     return names
 
 
-def configure_logs(level: str) -> None:
+def configure_logs(level: str, **always: Any) -> None:
     """Send the logs of this library, the SDK and uvicorn to standard error as JSON lines; the others' only warnings."""
-    configure(level)
+    configure(level, **always)
     handler = StandardError()
-    handler.setFormatter(JsonFormatter())
+    handler.setFormatter(JsonFormatter(**always))
     for name in ("kserve", "kserve.trace", "uvicorn", "uvicorn.error"):
         logger = logging.getLogger(name)
         logger.handlers[:] = [handler] if name in ("kserve", "uvicorn") else []
@@ -173,17 +179,23 @@ def configure_logs(level: str) -> None:
 class Server(ModelServer):  # type: ignore[misc]
     """The SDK's server with a chosen device, honest readiness and loading beside serving."""
 
-    def __init__(self, limits: Limits, *, host: str, port: int, grpc_port: int | None) -> None:
+    def __init__(
+        self, limits: Limits, *, host: str, port: int, grpc_port: int | None, worker: Worker | None = None
+    ) -> None:
         super().__init__(http_port=port, enable_grpc=grpc_port is not None, enable_latency_logging=False)
-        data_plane, repository = BundleDataPlane(self.registered_models), ShutRepository(self.registered_models)
+        data_plane = BundleDataPlane(self.registered_models, worker.crew if worker else None)
+        repository = ShutRepository(self.registered_models)
         self.dataplane, self.model_repository_extension = data_plane, repository
         self._failure: FrontdeskError | None = None
-        self._listener = listen(host, port)
+        self._worker = worker
+        self._listener = worker.listener if worker else listen(host, port)
         self._rest = RestServer(
             data_plane, repository, self._listener, grace_seconds=GRACE_SECONDS, body_bytes=limits.body_bytes
         )
         self._grpc = (
-            BundleGRPCServer(f"{host}:{grpc_port}", data_plane, repository, GRACE_SECONDS, limits.body_bytes)
+            BundleGRPCServer(
+                f"{host}:{grpc_port}", data_plane, repository, GRACE_SECONDS, limits.body_bytes, shared=bool(worker)
+            )
             if grpc_port is not None
             else None
         )
@@ -192,27 +204,32 @@ class Server(ModelServer):  # type: ignore[misc]
         """Serve until a signal. Raises what a model's loading raised, after the server has stopped."""
         for model in models:
             self.register_model(model)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: None)  # uvicorn takes the signal, drains, and raises it again for us
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(self._serve_models(models, watchers))
         if self._failure is not None:
             raise self._failure
 
     async def _serve_models(self, models: list[BundleModel], watchers: Sequence[Watcher]) -> None:
-        if self._grpc:
-            await self._grpc.start()
-        loading = asyncio.create_task(self._load(models, watchers))
-        await self._rest.start()
+        loading = asyncio.create_task(self._load(models))
+        if self._worker and self._worker.returning:
+            await loading  # the others answer
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)  # uvicorn takes the signal, drains, and raises it again for us
+        if self._failure is None:
+            if self._grpc:
+                await self._grpc.start()
+            watching = asyncio.create_task(self._watch(loading, watchers))
+            await self._rest.start()
+            watching.cancel()
+            if self._grpc:
+                await self._grpc.stop()
         loading.cancel()
-        if self._grpc:
-            await self._grpc.stop()
         for model in models:
             await model.close()
             model.stop()
         event(_log, "stopped")
 
-    async def _load(self, models: list[BundleModel], watchers: Sequence[Watcher]) -> None:
+    async def _load(self, models: list[BundleModel]) -> None:
         host, port = self._listener.getsockname()[:2]
         event(_log, "listening", host=host, port=port, models=[model.name for model in models])
         for model in models:
@@ -230,4 +247,11 @@ class Server(ModelServer):  # type: ignore[misc]
         # What is loaded stays: a full collection would walk hundreds of thousands of objects within a request.
         gc.collect()
         gc.freeze()
-        await asyncio.gather(*(watcher.run() for watcher in watchers))
+        metrics.show_worker(again=bool(self._worker and self._worker.again))
+        if self._worker:
+            self._worker.report()
+
+    async def _watch(self, loading: asyncio.Task[None], watchers: Sequence[Watcher]) -> None:
+        await loading
+        if self._failure is None:
+            await asyncio.gather(*(watcher.run() for watcher in watchers))

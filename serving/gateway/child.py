@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import os
-import signal
 import subprocess
-import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-_STOP_SECONDS = 40.0
-_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
+from frontdesk.serving import processes
+
 _SAID_BYTES = 4_096
 
 
@@ -28,7 +24,7 @@ class Child:
     """
 
     def __init__(self, arguments: Sequence[str], port: int, log: Path) -> None:
-        self._command = [sys.executable, *arguments, "--port", str(port)]
+        self._command = [*arguments, "--port", str(port)]
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"http://127.0.0.1:{port}"
         self.log = log
@@ -41,9 +37,7 @@ class Child:
     def start(self) -> None:
         """Start the process; what ran before has ended."""
         with self.log.open("ab") as output:
-            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
-                self._command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, preexec_fn=_tie(os.getpid())
-            )
+            self._process = processes.start(self._command, stdout=output, stderr=output)
 
     def is_alive(self) -> bool:
         """Return whether the process runs."""
@@ -71,25 +65,4 @@ class Child:
         if self._process is None or self._process.poll() is not None:
             return
         self._process.terminate()
-        try:
-            self._process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-
-def _tie(parent: int) -> Callable[[], None]:
-    """Return what a child does before it starts: ask the kernel for SIGTERM when its parent dies (Linux only).
-
-    A terminal's Ctrl-C goes to the parent alone, which then stops its children in order.
-    """
-    prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
-
-    def prepare() -> None:
-        os.setpgid(0, 0)
-        if prctl is not None:
-            prctl(_DEATH_SIGNAL, signal.SIGTERM, 0, 0, 0)
-            if os.getppid() != parent:  # it died meanwhile
-                os._exit(1)
-
-    return prepare
+        processes.wait(self._process)
