@@ -95,6 +95,7 @@ def run_lifecycle(
         "store": store.root,
         "registry": settings().mlflow or f"sqlite:///{work / 'mlflow.db'}",
         "work": str(work),
+        "approval": settings().approval,
     }
     with _alone(work):
         outputs = _run(lambda: _lifecycle(recipe), arguments, work / "runs", out / "run.log")
