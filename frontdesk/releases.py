@@ -23,6 +23,7 @@ from frontdesk.database.releases import (
     DEPLOYED,
     REPLACED,
     RESTORE,
+    ROLLED_BACK,
     ROLLING,
     Decision,
     StoredRelease,
@@ -33,7 +34,7 @@ from frontdesk.database.releases import (
     releases,
     set_state,
 )
-from frontdesk.database.rollouts import Stored, active_rollouts, latest_rollout, start_rollout
+from frontdesk.database.rollouts import Stored, active_rollouts, latest_rollout, latest_rollouts, start_rollout
 from frontdesk.deployment import current, gate_of, offer, switch
 from frontdesk.errors import GateRefused, UnreadableFile, UsageError
 from frontdesk.golden_questions import golden_questions
@@ -134,6 +135,7 @@ def begin_rollout(
         )
     if any(one.recipe == recipe for one in active_rollouts(database)):
         raise UsageError(f"a rollout of {recipe} goes on already", remedy=f"frontdesk rollout status {recipe}")
+    settle(database, store, recipe)
     questions = golden_questions(version.bundle, policy=settings().policy)
     _keep(database, store, recipe, version, now)
     started = start_rollout(
@@ -201,10 +203,17 @@ def _wait(database: Database, recipe: str, seconds: float) -> None:
         raise GateRefused(" ".join(found.progress.words), where=f"{recipe} version {found.version}")
 
 
-def record_outcome(database: Database, store: Store, recipe: str, number: int, state: str) -> None:
-    """Write down what became of a version, in the database and beside its bundle."""
-    set_state(database, recipe, number, state)
-    _write(store, release(database, recipe, number))
+def settle(database: Database, store: Store, recipe: str) -> None:
+    """Write down how a rollout ended, in the database and beside its bundle, and take the candidate off its servers.
+
+    Whoever ended it, and wherever a process died: a second time changes nothing.
+    """
+    ended = latest_rollouts(database).get(recipe)
+    if ended is None or ended.active or release(database, recipe, ended.version).state != ROLLING:
+        return
+    offer(store, recipe, None)
+    set_state(database, recipe, ended.version, DEPLOYED if ended.progress.status == "promoted" else ROLLED_BACK)
+    _write(store, release(database, recipe, ended.version))
 
 
 def _tell(database: Database, store: Store, registry: Registry, found: StoredRelease) -> StoredRelease:

@@ -67,8 +67,8 @@ def serve(
     The first bundle of a recipe is served under the recipe's name, a further one as ``<recipe>-<model_id[:8]>``.
 
     Args:
-        bundles: folders or ``s3://`` addresses; with ``store``, recipes, and ``<recipe>-candidate`` for the version that
-            a rollout tries.
+        bundles: folders or ``s3://`` addresses; with ``store``, recipes, and ``<recipe>-candidate`` for what a rollout
+            tries.
         host: device to listen on; ``0.0.0.0`` in a container.
         port: of HTTP; 0 takes a free one, which the log tells.
         grpc_port: of gRPC; None means no gRPC.

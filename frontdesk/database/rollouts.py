@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -152,6 +152,18 @@ def move(database: Database, stored: Stored, progress: Progress, verdict: Verdic
         if connection.execute(sa.update(Rollout).where(mine).values(**values)).rowcount != 1:
             return None
     return replace(stored, revision=stored.revision + 1, progress=progress, verdict=seen, history=history)
+
+
+def change(database: Database, recipe: str, how: Callable[[Stored], Progress]) -> Stored:
+    """Move the newest rollout of a recipe by a person's word.
+
+    Args:
+        how: returns where it goes, or raises `UsageError` where it cannot.
+    """
+    while True:
+        stored = latest_rollout(database, recipe)
+        if (moved := move(database, stored, how(stored))) is not None:
+            return moved
 
 
 def hold(database: Database, stored: Stored, holder: str, now: datetime, lease: timedelta) -> bool:
