@@ -10,7 +10,7 @@ import sys
 import typer
 
 from frontdesk import logs
-from frontdesk.cli import coverage, data, doctor, drift, gateway, keys, lifecycle, models, records
+from frontdesk.cli import coverage, data, doctor, drift, gateway, keys, lifecycle, models, records, releases
 from frontdesk.cli.output import failed
 from frontdesk.errors import FrontdeskError
 from frontdesk.settings import settings
@@ -52,6 +52,8 @@ app.command("up")(gateway.up)
 app.add_typer(keys.app, name="keys")
 app.add_typer(records.predictions_app, name="predictions")
 app.add_typer(records.feedback_app, name="feedback")
+app.command("approve")(releases.approve)
+app.add_typer(releases.app, name="rollout")
 app.command("materialise")(lifecycle.materialise)
 app.command("compile")(lifecycle.compile_pipelines)
 app.command("doctor")(doctor.doctor)

@@ -8,9 +8,12 @@ def deploy(recipe: str, fused: str, store: str, registry: str, approval: str, re
     """Make the candidate the champion. Returns its model id."""
     from frontdesk.deployment import deploy
     from frontdesk.registry import Registry
+    from frontdesk.releases import roll_out_by_settings
     from frontdesk.steps import step
     from frontdesk.storage import Store
 
     with step("deploy"):
-        made = deploy(Store(store), Registry(registry), recipe=recipe, fused=fused, approval=approval, reason=reason)
+        places = Store(store), Registry(registry)
+        roll_out = roll_out_by_settings(*places, recipe)
+        made = deploy(*places, recipe=recipe, fused=fused, approval=approval, reason=reason, roll_out=roll_out)
     return made.model_id

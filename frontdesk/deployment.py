@@ -2,13 +2,14 @@
 
 The model store is a part of the store: ``models/<recipe>/<model_id>/`` holds every registered bundle, for ever the
 same, and ``models/<recipe>/current.json`` names the deployed one. A server that reads ``current.json`` meets either the
-old or the new champion, never half of one.
+old or the new champion, never half of one. ``candidate.json`` beside it names the version that a rollout tries.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -20,7 +21,8 @@ from frontdesk.recipes import jobs
 from frontdesk.registry import Registry, Version
 from frontdesk.storage import Store, canonical_json
 
-CURRENT = "current.json"
+CURRENT, CANDIDATE = "current.json", "candidate.json"
+_GATES = "gates"
 _log = logging.getLogger(__name__)
 
 
@@ -31,17 +33,21 @@ def judge(store: Store, registry: Registry, *, recipe: str, fused: str) -> dict[
         fused: id of the candidate's folder in the store, made by job 5.
 
     Returns:
-        ``{"decision": "promote" | "hold", "reasons": [words, ...]}``.
+        ``{"decision": "promote" | "hold", "reasons": [words, ...]}``; `gate_of` finds it again.
     """
-    from frontdesk.recipes import jobs
-
     manifest = _fused(store, fused)
     champion = registry.champion(recipe)
     if champion is not None and champion.model_id == manifest["model_id"]:
         return {"decision": "promote", "reasons": ["Unchanged: the candidate is the champion already."]}
     made = jobs(recipe).gate(fused=fused, champion=champion.bundle if champion else None, store=store.root)
+    store.put(canonical_json(made), _GATES, recipe, f"{manifest['model_id']}.json")
     event(_log, "gate", recipe=recipe, decision=made["decision"], model_id=manifest["model_id"])
     return made
+
+
+def gate_of(store: Store, recipe: str, model_id: str) -> dict[str, Any]:
+    """Return what the gate said of a model, empty where it was never asked."""
+    return _json(store, _GATES, recipe, f"{model_id}.json") or {}
 
 
 def enter(store: Store, registry: Registry, *, recipe: str, fused: str, reason: str = "manual") -> Version:
@@ -83,34 +89,66 @@ def deploy(
     approval: str = "none",
     reason: str = "manual",
     wait_seconds: float = 7 * 24 * 3600,
+    roll_out: Callable[[Version, float], None] | None = None,
 ) -> Version:
     """Make a candidate the deployed model of its recipe.
 
     Args:
         approval: ``required`` waits until a person has approved the version.
         reason: why it was trained.
-        wait_seconds: how long.
+        wait_seconds: how long; and how long a rollout may take.
+        roll_out: moves the traffic to a version step by step and raises `GateRefused` where it went back; see
+            `frontdesk.releases.roll_out`. None deploys at once. The first deployment has nothing to be compared with,
+            and is always at once.
 
     Raises:
-        GateRefused: nobody approved in time. The champion stays.
+        GateRefused: nobody approved in time, somebody rejected it, or it was rolled back. The champion stays.
         BundleError: see `enter`. The champion stays.
         StorageError: what servers share could not be published. The champion stays.
     """
     version = enter(store, registry, recipe=recipe, fused=fused, reason=reason)
     if approval == "required":
         _wait_for_approval(registry, recipe, version, wait_seconds)
+    champion = current(store, recipe)
+    if roll_out is None or champion is None or champion["model_id"] == version.model_id:
+        switch(store, registry, recipe, version)
+    else:
+        roll_out(version, wait_seconds)
+    return version
+
+
+def switch(store: Store, registry: Registry, recipe: str, version: Version) -> None:
+    """Make a registered version the deployed one; a second time changes nothing. Raises `StorageError`."""
     jobs(recipe).publish(version.bundle)
-    pointer = {"model_id": version.model_id, "uri": version.bundle, "version": version.number}
-    store.put(canonical_json(pointer), "models", recipe, CURRENT)
+    store.put(_pointer(version), "models", recipe, CURRENT)
     registry.promote(recipe, version.number)
     event(_log, "deployed", recipe=recipe, model_id=version.model_id, version=version.number)
-    return version
+
+
+def offer(store: Store, recipe: str, version: Version | None) -> None:
+    """Let servers of the candidate load a version; None lets them go back to the deployed one."""
+    if version is not None:
+        jobs(recipe).publish(version.bundle)
+    store.put(b"{}\n" if version is None else _pointer(version), "models", recipe, CANDIDATE)
 
 
 def current(store: Store, recipe: str) -> dict[str, Any] | None:
     """Return ``{"model_id", "uri", "version"}`` of the deployed model, or None before the first deployment."""
+    return _json(store, "models", recipe, CURRENT)
+
+
+def offered(store: Store, recipe: str) -> dict[str, Any] | None:
+    """Return the same of the candidate: of the deployed model where no rollout goes on."""
+    return _json(store, "models", recipe, CANDIDATE) or current(store, recipe)
+
+
+def _pointer(version: Version) -> bytes:
+    return canonical_json({"model_id": version.model_id, "uri": version.bundle, "version": version.number})
+
+
+def _json(store: Store, *parts: str) -> dict[str, Any] | None:
     try:
-        content: dict[str, Any] = orjson.loads(store.read_bytes("models", recipe, CURRENT))
+        content: dict[str, Any] = orjson.loads(store.read_bytes(*parts))
     except UnreadableFile:
         return None
     return content
@@ -146,13 +184,15 @@ def _fused(store: Store, fused: str) -> dict[str, Any]:
 
 
 def _wait_for_approval(registry: Registry, recipe: str, version: Version, seconds: float) -> None:
-    end = time.monotonic() + seconds
+    end, where = time.monotonic() + seconds, f"{recipe} version {version.number}"
     progress.report("deploy", 0.25, 1, f"version {version.number} waits for approval")
-    while not next(found.approved for found in registry.versions(recipe) if found.number == version.number):
+    while not (found := registry.version(recipe, version.number)).approved:
+        if found.rejected:
+            raise GateRefused(f"{found.decided_by or 'a person'} rejected the version", where=where)
         if time.monotonic() >= end:
             raise GateRefused(
                 "nobody approved the version in time",
-                where=f"{recipe} version {version.number}",
+                where=where,
                 remedy=f"frontdesk approve {recipe} {version.number}, then run again",
             )
         time.sleep(min(10.0, max(0.05, seconds / 100)))

@@ -2,7 +2,8 @@
 
 A version's source is the address of a bundle; MLflow never packs, loads or pickles a model. A version is found by its
 ``model_id`` tag, so registering the same bundle twice gives one version. Two aliases per recipe: ``candidate`` is the
-newest registered version, ``champion`` the one that is deployed.
+newest registered version, ``champion`` the one that is deployed. A person approves a version here or in MLflow's own
+pages: by the tag ``approved`` (``true``, or ``false`` to reject), or by the alias ``approved``.
 """
 
 from __future__ import annotations
@@ -13,15 +14,18 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from frontdesk.errors import FrontdeskError, StorageError, UsageError
 from frontdesk.logs import event
+from frontdesk.settings import settings
 
 CANDIDATE, CHAMPION = "candidate", "champion"
-_APPROVED = "approved"
+_APPROVED, _BY = "approved", "approved_by"
+_SAID = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False, "rejected": False}
+_DEFAULT_FILE = "mlflow.db"
 _NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # no such model, no such alias
 _log = logging.getLogger(__name__)
 
@@ -35,7 +39,9 @@ class Version:
         bundle: address of the bundle's folder.
         snapshot: id of the snapshot that it was trained on.
         reason: why it was trained; empty for a version of an older release.
-        approved: whether a person approved it.
+        approved: whether a person approved it; False also before anybody decided.
+        rejected: whether a person rejected it.
+        decided_by: that person, where the registry knows.
     """
 
     number: int
@@ -44,6 +50,8 @@ class Version:
     snapshot: str
     reason: str
     approved: bool
+    rejected: bool = False
+    decided_by: str | None = None
 
 
 class Registry:
@@ -163,16 +171,31 @@ class Registry:
 
     def versions(self, recipe: str) -> list[Version]:
         """Return every version of a recipe, oldest first."""
+        by_alias = self._by_alias(recipe, _APPROVED)
         with self._answering():
             found = self._client.search_model_versions(f"name = '{_model(recipe)}'")
-        return sorted((_version(item) for item in found), key=lambda version: version.number)
+        versions = sorted((_version(item) for item in found), key=lambda version: version.number)
+        if by_alias is None:
+            return versions
+        return [
+            replace(one, approved=True) if one.number == by_alias.number and not one.rejected else one
+            for one in versions
+        ]
 
-    def approve(self, recipe: str, number: int) -> None:
-        """Write down that a person approved a version. Raises `UsageError` for an unknown version."""
-        if all(version.number != number for version in self.versions(recipe)):
-            raise UsageError(f"{recipe} has no version {number}")
+    def version(self, recipe: str, number: int) -> Version:
+        """Return a version. Raises `UsageError` for an unknown one."""
+        found = next((one for one in self.versions(recipe) if one.number == number), None)
+        if found is None:
+            raise UsageError(f"{recipe} has no version {number}", where="VERSION")
+        return found
+
+    def approve(self, recipe: str, number: int, *, by: str = "", approved: bool = True) -> None:
+        """Write down that a person approved a version, or rejected it. Raises `UsageError` for an unknown version."""
+        self.version(recipe, number)
         with self._answering():
-            self._client.set_model_version_tag(_model(recipe), str(number), _APPROVED, "true")
+            if by:
+                self._client.set_model_version_tag(_model(recipe), str(number), _BY, by)
+            self._client.set_model_version_tag(_model(recipe), str(number), _APPROVED, str(approved).lower())
 
     def _experiment(self, recipe: str) -> str:
         found = self._client.get_experiment_by_name(_model(recipe))
@@ -245,13 +268,29 @@ def _model(recipe: str) -> str:
     return f"frontdesk-{recipe}"
 
 
+def registry_address(store: str) -> str:
+    """Return where the registry of a store is: what the settings say, else a file beside a local store.
+
+    Raises:
+        UsageError: the store is in S3 and no registry is set.
+    """
+    if (address := settings().mlflow) is not None:
+        return address
+    if store.startswith("s3://"):
+        raise UsageError("no model registry is set", where="FRONTDESK_MLFLOW", remedy="Name the MLflow address")
+    return f"sqlite:///{Path(store).absolute().parent / _DEFAULT_FILE}"
+
+
 def _version(found: Any) -> Version:
     tags = found.tags
+    said = _SAID.get(str(tags.get(_APPROVED, "")).strip().lower())
     return Version(
         number=int(found.version),
         model_id=tags.get("model_id", ""),
         bundle=found.source,
         snapshot=tags.get("snapshot", ""),
         reason=tags.get("reason", ""),
-        approved=tags.get(_APPROVED) == "true",
+        approved=said is True,
+        rejected=said is False,
+        decided_by=tags.get(_BY) or None,
     )

@@ -30,6 +30,10 @@ class Settings(BaseSettings):
     """Store of snapshots, tensors and bundles: a folder or ``s3://bucket/prefix``. Default: in the run's folder."""
     mlflow: str | None = None
     """MLflow tracking and registry address. Default: SQLite beside the store."""
+    approval: Literal["none", "required"] = "none"
+    """Whether a person approves a version before `frontdesk run` deploys it."""
+    rollout: str | None = None
+    """Steps by which a deployed model is replaced, in percent: ``5,25,100``. Default: at once."""
     spark_master: str = "local[*]"
     spark_memory: str = "2g"
     """Heap of the driver, which is also the executor in local mode."""

@@ -65,7 +65,7 @@ def run_lifecycle(
     columns: BaseModel,
     parameters: BaseModel,
     out: Path,
-    approval: str = "none",
+    approval: str | None = None,
     reason: str = "manual",
 ) -> RunResult:
     """Run a recipe's lifecycle and leave its results in a folder.
@@ -79,7 +79,7 @@ def run_lifecycle(
         columns: the column mapping.
         parameters: the recipe's parameters.
         out: folder of the results; made when it is missing.
-        approval: ``required`` waits for a person before the model is deployed.
+        approval: ``required`` waits for a person before the model is deployed; None asks the settings.
         reason: why it runs; see `frontdesk.monitoring.retraining`.
 
     Raises:
@@ -99,7 +99,7 @@ def run_lifecycle(
         "store": store.root,
         "registry": settings().mlflow or f"sqlite:///{work / 'mlflow.db'}",
         "work": str(work),
-        "approval": approval,
+        "approval": approval or settings().approval,
         "reason": reason,
     }
     with _alone(work):

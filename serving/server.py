@@ -71,7 +71,8 @@ def serve(
     The first bundle of a recipe is served under the recipe's name, a further one as ``<recipe>-<model_id[:8]>``.
 
     Args:
-        bundles: folders or ``s3://`` addresses; with ``store``, recipes.
+        bundles: folders or ``s3://`` addresses; with ``store``, recipes, and ``<recipe>-candidate`` for what a rollout
+            tries.
         host: device to listen on; ``0.0.0.0`` in a container.
         port: of HTTP; 0 takes a free one, which the log tells.
         grpc_port: of gRPC; None means no gRPC.
@@ -121,10 +122,10 @@ def serve(
         watchers: list[Watcher] = []
         models = [model(name, functools.partial(load, place)) for name, place in served_names(bundles).items()]
     else:
-        deployed = {recipe: Deployed(Store(store), recipe, load) for recipe in bundles}
+        deployed = {name: Deployed(Store(store), name, load) for name in bundles}
         for one in deployed.values():
             one.pointer()  # a wrong store or recipe is told before anything is served
-        models = [model(recipe, one.open) for recipe, one in deployed.items()]
+        models = [model(name, one.open) for name, one in deployed.items()]
         watchers = [Watcher(one, deployed[one.name], look_seconds) for one in models]
     run(models, host=host, port=port, grpc_port=grpc_port, limits=limits, watchers=watchers, worker=worker)
 

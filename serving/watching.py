@@ -14,9 +14,10 @@ from collections.abc import Callable
 from typing import Any
 
 from frontdesk.bundle import Bundle
-from frontdesk.deployment import current
+from frontdesk.deployment import current, offered
 from frontdesk.errors import FrontdeskError, UsageError
 from frontdesk.logs import event
+from frontdesk.rollout import CANDIDATE_SUFFIX
 from frontdesk.serving import metrics
 from frontdesk.serving.model import BundleModel
 from frontdesk.storage import Store
@@ -30,16 +31,19 @@ class Deployed:
 
     Args:
         store: of the deployments.
-        recipe: whose.
+        name: the recipe, or ``<recipe>-candidate`` for the version that a rollout tries; while there is none, that is
+            the deployed one.
         load: opens a bundle at an address.
     """
 
-    def __init__(self, store: Store, recipe: str, load: Callable[[str], Bundle]) -> None:
-        self._store, self._recipe, self._load = store, recipe, load
+    def __init__(self, store: Store, name: str, load: Callable[[str], Bundle]) -> None:
+        self._recipe = name.removesuffix(CANDIDATE_SUFFIX)
+        self._store, self._load = store, load
+        self._read = current if name == self._recipe else offered
 
     def pointer(self) -> dict[str, Any]:
         """Return ``model_id`` and ``uri``. Raises `UsageError` before the first deployment, `StorageError`."""
-        found = current(self._store, self._recipe)
+        found = self._read(self._store, self._recipe)
         if found is None:
             words = f"no {self._recipe} model is deployed in this store"
             raise UsageError(words, where=self._store.root, remedy="Deploy one: frontdesk run")

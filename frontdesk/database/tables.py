@@ -259,3 +259,93 @@ class Retraining(Base):
     run: Mapped[str | None] = mapped_column(sa.String(NAME))
     model_id: Mapped[str | None] = mapped_column(sa.String(64))
     active: Mapped[str | None] = mapped_column(sa.String(40), unique=True)
+
+
+class Release(Base):
+    """A registered version of a model, what decided about it, and what that was decided on.
+
+    Attributes:
+        state: ``waiting``, ``approved``, ``rejected``, ``rolling out``, ``deployed``, ``rolled back`` or ``replaced``.
+        decision: ``approved`` or ``rejected``; None before anybody decided.
+        told: whether the registry has heard of the decision.
+        asked: what a person asked the controller for: ``restore``.
+        metrics: on the test rows, ``{HEAD: {...}}``.
+        gate: ``{"decision", "reasons"}``.
+        card: the model card, Markdown.
+    """
+
+    __tablename__ = "releases"
+
+    recipe: Mapped[str] = mapped_column(sa.String(40), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    model_id: Mapped[str] = mapped_column(sa.String(64))
+    bundle: Mapped[str] = mapped_column(sa.Text)
+    snapshot: Mapped[str] = mapped_column(sa.String(64))
+    state: Mapped[str] = mapped_column(sa.String(20))
+    decision: Mapped[str | None] = mapped_column(sa.String(20))
+    decided_by: Mapped[str | None] = mapped_column(sa.String(NAME))
+    decided_at: Mapped[datetime | None]
+    told: Mapped[bool]
+    asked: Mapped[str | None] = mapped_column(sa.String(20))
+    metrics: Mapped[dict[str, Any]]
+    gate: Mapped[dict[str, Any]]
+    card: Mapped[str] = mapped_column(sa.Text)
+    seen_at: Mapped[datetime]
+
+
+class Rollout(Base):
+    """A candidate on its way to answer everything. The columns are those of `frontdesk.rollout`.
+
+    Attributes:
+        active: the recipe while the rollout goes on, then None: a recipe has one at a time.
+        revision: counts changes; who changes the row names the one that was read, so nothing is done twice.
+        salt: of the split.
+        questions: golden questions with the answers of the candidate's bundle.
+        verdict: the last one, ``{"state", "reasons", "watch"}``.
+        history: ``[{"at", "status", "step", "share", "words"}]``.
+        holder, held_until: the controller that drives it.
+    """
+
+    __tablename__ = "rollouts"
+    __table_args__ = (sa.UniqueConstraint("active", name="rollouts_active"),)
+
+    id: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
+    recipe: Mapped[str] = mapped_column(sa.String(40), index=True)
+    active: Mapped[str | None] = mapped_column(sa.String(40))
+    revision: Mapped[int]
+    version: Mapped[int]
+    candidate: Mapped[str] = mapped_column(sa.String(64))
+    champion: Mapped[str] = mapped_column(sa.String(64))
+    plan: Mapped[dict[str, Any]]
+    salt: Mapped[str] = mapped_column(sa.String(32))
+    questions: Mapped[list[Any]]
+    status: Mapped[str] = mapped_column(sa.String(20))
+    step: Mapped[int]
+    share: Mapped[float]
+    since: Mapped[datetime]
+    ready_at: Mapped[datetime]
+    words: Mapped[list[Any]]
+    verdict: Mapped[dict[str, Any]]
+    history: Mapped[list[Any]]
+    started_at: Mapped[datetime]
+    started_by: Mapped[str] = mapped_column(sa.String(NAME))
+    holder: Mapped[str | None] = mapped_column(sa.String(64))
+    held_until: Mapped[datetime | None]
+
+
+class RolloutCount(Base):
+    """What the gateways counted, all of them together.
+
+    Attributes:
+        measure: ``calls``, ``errors``, ``latency``, ``decisions`` or ``labels``.
+        name: within the measure: a place of latency, ``HEAD=VALUE``; else empty.
+    """
+
+    __tablename__ = "rollout_counts"
+
+    rollout: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
+    step: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    arm: Mapped[str] = mapped_column(sa.String(20), primary_key=True)
+    measure: Mapped[str] = mapped_column(sa.String(20), primary_key=True)
+    name: Mapped[str] = mapped_column(sa.String(2 * NAME), primary_key=True)
+    count: Mapped[int] = mapped_column(sa.BigInteger)

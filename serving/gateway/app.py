@@ -49,10 +49,13 @@ def create_app(
         app.state.gateway = gateway
         await gateway.run(database.upgrade)
         app.state.desk_work, app.state.console = DeskWork(gateway, desks), pages
-        housekeeping = asyncio.create_task(gateway.keep_house())
+        await gateway.traffic.refresh()  # the first request already meets the split
+        background = [asyncio.create_task(work()) for work in (gateway.keep_house, gateway.traffic.keep_up)]
         yield
-        housekeeping.cancel()
+        for task in background:
+            task.cancel()
         await app.state.desk_work.close()
+        await gateway.traffic.refresh()
         await gateway.close()
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None)

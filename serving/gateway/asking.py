@@ -5,14 +5,34 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from frontdesk.errors import InvalidRequest, Unavailable
 from frontdesk.serving.gateway.assignment import Arm
 from frontdesk.serving.gateway.models import Models
 
+if TYPE_CHECKING:
+    from frontdesk.serving.gateway.traffic import Traffic
+
 _PLACE = re.compile(r"^instances\[(\d+)\]")
+
+
+@dataclass(frozen=True)
+class Side:
+    """Where an instance stands in a rollout.
+
+    Attributes:
+        rollout: its id.
+        step: of the rollout.
+        name: ``candidate`` or ``control``.
+        model_id: of the candidate.
+    """
+
+    rollout: str
+    step: int
+    name: str
+    model_id: str
 
 
 @dataclass(frozen=True)
@@ -25,6 +45,7 @@ class Asked:
         fields: for the model.
         arm: of an experiment.
         holdout: whether its answer is kept back.
+        side: of a rollout; an instance with an arm has none.
     """
 
     place: int
@@ -32,6 +53,7 @@ class Asked:
     fields: dict[str, Any]
     arm: Arm | None
     holdout: bool
+    side: Side | None = None
 
 
 @dataclass(frozen=True)
@@ -52,13 +74,22 @@ class Manner:
     partial: bool
     degrade: bool
 
+    def changed(self, **values: Any) -> Manner:
+        """Return this manner with other values."""
+        return replace(self, **values)
+
 
 Answered = dict[str, Any] | InvalidRequest | None
 """The model's answer, why an instance is refused, or None where no model answered."""
 
 
 async def ask(
-    models: Models, recipe: str, asked: Sequence[Asked], manner: Manner, headers: Mapping[str, str]
+    models: Models,
+    recipe: str,
+    asked: Sequence[Asked],
+    manner: Manner,
+    headers: Mapping[str, str],
+    traffic: Traffic,
 ) -> dict[int, Answered]:
     """Return what became of every instance, by its place.
 
@@ -67,27 +98,36 @@ async def ask(
         Overloaded: the model server stayed busy.
         Unavailable: it did not answer, and ``manner.degrade`` is false.
     """
-    by_model: dict[str | None, list[Asked]] = {}
+    together: dict[tuple[str | None, Side | None], list[Asked]] = {}
     for one in asked:
-        by_model.setdefault(one.arm.model if one.arm else None, []).append(one)
+        together.setdefault((one.arm.model if one.arm else None, one.side), []).append(one)
     parts = [
-        (model, some[start : start + manner.part_size])
-        for model, some in by_model.items()
+        (*key, some[start : start + manner.part_size])
+        for key, some in together.items()
         for start in range(0, len(some), manner.part_size)
     ]
+
+    async def ask_part(model: str | None, part: Sequence[Asked], how: Manner) -> dict[int, Answered]:
+        return await _ask_part(models, recipe, model, part, how, headers)
+
+    async def one_part(model: str | None, side: Side | None, part: Sequence[Asked]) -> dict[int, Answered]:
+        if side is None:
+            return await ask_part(model, part, manner)
+        return await traffic.ask(ask_part, recipe, side, part, manner)
+
     if len(parts) == 1:
-        return await _ask_part(models, recipe, *parts[0], manner, headers)
+        return await one_part(*parts[0])
     free = asyncio.Semaphore(manner.parts_at_once)
     found: dict[int, Answered] = {}
 
-    async def one_part(model: str | None, part: list[Asked]) -> None:
+    async def in_turn(model: str | None, side: Side | None, part: Sequence[Asked]) -> None:
         async with free:
-            found.update(await _ask_part(models, recipe, model, part, manner, headers))
+            found.update(await one_part(model, side, part))
 
     try:
         async with asyncio.TaskGroup() as group:
-            for part in parts:
-                group.create_task(one_part(*part))
+            for one in parts:
+                group.create_task(in_turn(*one))
     except* Exception as failures:
         raise _first(failures) from None
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 _BUCKETS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
@@ -14,6 +14,15 @@ _DECISIONS = Counter("frontdesk_gateway_decisions", "Decisions by head", ["recip
 _FEEDBACK = Counter("frontdesk_gateway_feedback", "Feedback events", ["recipe", "kind", "effect"])
 _DELIVERIES = Counter("frontdesk_gateway_deliveries", "Webhooks by desk and what became of them", ["desk", "effect"])
 _MODEL_FAILURES = Counter("frontdesk_gateway_model_failures", "Model servers that did not answer", ["recipe", "cause"])
+_ROLLOUT_CALLS = Counter("frontdesk_rollout_calls", "Calls of a rollout by side", ["recipe", "side", "outcome"])
+_ROLLOUT_SECONDS = Histogram(
+    "frontdesk_rollout_seconds", "Seconds of good calls of a rollout", ["recipe", "side"], buckets=_BUCKETS
+)
+_ROLLOUT_SHARE = Gauge("frontdesk_rollout_share", "Share of the cases that the candidate answers", ["recipe"])
+_ROLLOUT_STATUS = Gauge("frontdesk_rollout_status", "1 for where the newest rollout stands", ["recipe", "status"])
+_ROLLOUT_VERDICT = Gauge("frontdesk_rollout_verdict", "1 for the last verdict", ["recipe", "verdict"])
+_STATUSES = ("waiting", "running", "paused", "finishing", "promoted", "rolled back", "aborted")
+_VERDICTS = ("promote", "roll back", "inconclusive")
 
 
 def count_request(route: str, status: int, seconds: float) -> None:
@@ -52,3 +61,19 @@ def count_model_failure(recipe: str, cause: str) -> None:
     """Count a model server that did not answer: ``connect``, ``timeout``, ``status``, ``content``, or
     ``open`` (the breaker)."""
     _MODEL_FAILURES.labels(recipe, cause).inc()
+
+
+def count_rollout_call(recipe: str, side: str, *, failed: bool, seconds: float) -> None:
+    """Count a call of a rollout: ``candidate`` or ``control``."""
+    _ROLLOUT_CALLS.labels(recipe, side, "error" if failed else "good").inc()
+    if not failed:
+        _ROLLOUT_SECONDS.labels(recipe, side).observe(seconds)
+
+
+def show_rollout(recipe: str, share: float, status: str, verdict: str) -> None:
+    """Show where a recipe's newest rollout stands."""
+    _ROLLOUT_SHARE.labels(recipe).set(share)
+    for one in _STATUSES:
+        _ROLLOUT_STATUS.labels(recipe, one).set(one == status)
+    for one in _VERDICTS:
+        _ROLLOUT_VERDICT.labels(recipe, one).set(one == verdict)

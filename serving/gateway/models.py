@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -13,6 +14,7 @@ import httpx
 import orjson
 
 from frontdesk.errors import InvalidRequest, Overloaded, TooLarge, Unavailable
+from frontdesk.recipes import names
 from frontdesk.serving.gateway import metrics
 
 KEPT_HEADERS = ("x-request-id", "traceparent", "tracestate", "b3", "x-b3-traceid", "x-b3-spanid", "x-b3-sampled")
@@ -61,12 +63,17 @@ class Models:
     """Clients of the model servers.
 
     Args:
-        urls: ``{recipe: address of its server}``.
+        urls: ``{recipe: address of its server}``; a model that is served under another name, as ``ticket-candidate``,
+            may have an entry of its own, and is on the recipe's server otherwise.
+
+    Attributes:
+        urls: of the recipes alone.
     """
 
     def __init__(self, urls: Mapping[str, str]) -> None:
-        self.urls = dict(urls)
-        self._breakers = {recipe: Breaker() for recipe in urls}
+        self.urls = {recipe: url for recipe, url in urls.items() if recipe in names()}
+        self._named = dict(urls)
+        self._breakers: defaultdict[str, Breaker] = defaultdict(Breaker)
         limits = httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS)
         self._client = httpx.AsyncClient(limits=limits, trust_env=False, timeout=None)  # noqa: S113 - deadlines below
 
@@ -93,9 +100,11 @@ class Models:
             Overloaded: the server stayed busy.
             Unavailable: there is no such server, or it did not answer well in time.
         """
-        url, breaker = self.urls.get(recipe), self._breakers.get(recipe)
-        if url is None or breaker is None:
+        name = model or recipe
+        url = self._named.get(name) or self.urls.get(recipe)
+        if url is None:
             raise Unavailable(f"no model server is set for {recipe}", where=recipe)
+        breaker = self._breakers[name]  # of its own: a broken candidate shuts nobody off from the champion
         if not breaker.allows():
             metrics.count_model_failure(recipe, "open")
             raise Unavailable("the model server did not answer lately", where=recipe, remedy="Ask again in a second")
@@ -103,7 +112,7 @@ class Models:
         if parameters:
             body["parameters"] = parameters
         kept = {name: (headers or {})[name] for name in KEPT_HEADERS if name in (headers or {})}
-        address = f"{url.rstrip('/')}/v1/models/{model or recipe}:predict"
+        address = f"{url.rstrip('/')}/v1/models/{name}:predict"
         content, began = orjson.dumps(body), time.perf_counter()
         try:
             async with asyncio.timeout(seconds):

@@ -24,6 +24,7 @@ from frontdesk.serving.gateway.callers import Caller
 from frontdesk.serving.gateway.logged import logged_fields
 from frontdesk.serving.gateway.replies import Made
 from frontdesk.serving.gateway.state import Gateway, gateway_of, request_id_of
+from frontdesk.serving.gateway.traffic import FALLBACK
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ async def predict(
             found[place] = error
     if asked:
         headers = {**request.headers, REQUEST_ID: request_id_of(request)}
-        found |= await ask(gateway.models, topic.recipe, asked, topic.manner, headers)
+        found |= await ask(gateway.models, topic.recipe, asked, topic.manner, headers, gateway.traffic)
     if all(isinstance(answer, InvalidRequest) for answer in found.values()):
         raise next(answer for _, answer in sorted(found.items()) if isinstance(answer, InvalidRequest))
     by_place = {one.place: one for one in asked}
@@ -104,7 +105,8 @@ def _asked(gateway: Gateway, topic: Topic, place: int, instance: dict[str, Any])
     unit = case if topic.unit is None else _name(instance.get(topic.unit), f"instances[{place}].{topic.unit}")
     arm = None if unit is None else gateway.assignment.assign(topic.recipe, unit)
     holdout = case is not None and is_holdout(topic.recipe, case, gateway.settings.holdout_share)
-    return Asked(place, case, fields, arm, holdout)
+    side = None if arm is not None else gateway.traffic.side(topic.recipe, unit or case, fields)
+    return Asked(place, case, fields, arm, holdout, side)
 
 
 def is_holdout(recipe: str, case: str, share: float) -> bool:
@@ -138,6 +140,9 @@ def _row(gateway: Gateway, topic: Topic, one: Asked, complete: dict[str, Any]) -
         metrics.count_decision(topic.recipe, head, answer["decision"], answer["reason"])
     intents = complete.get("intents")
     line = level(one.fields.get("line")) if topic.recipe == "intent" else None
+    experiment, arm = (one.arm.experiment, one.arm.name) if one.arm else (None, None)
+    if one.side is not None:
+        experiment, arm = f"rollout {one.side.rollout}", FALLBACK if FALLBACK in complete else one.side.name
     return {
         "id": prediction_id,
         "at": datetime.now(UTC),
@@ -150,8 +155,8 @@ def _row(gateway: Gateway, topic: Topic, one: Asked, complete: dict[str, Any]) -
         "source": complete.get("source"),
         "degraded": complete["model_id"] is None or bool(complete.get("degraded")),
         "holdout": one.holdout,
-        "experiment": one.arm.experiment if one.arm else None,
-        "arm": one.arm.name if one.arm else None,
+        "experiment": experiment,
+        "arm": arm,
         "line": None if line is None else line.replace("\0", "")[:NAME],
         **logged_fields(gateway.settings, topic.recipe, one.fields),
     }

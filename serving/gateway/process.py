@@ -31,12 +31,17 @@ def serve_gateway(*, host: str = "127.0.0.1", port: int = 8000) -> None:
         UsageError: a setting is wrong, or the port is taken.
         StorageError: the database does not answer.
     """
-    urls = settings().models or dict.fromkeys(names(), DEFAULT_MODEL_SERVER)
+    urls = model_urls()
     with listen(host, port) as listener:
         server = GatewayServer(read_settings(GatewaySettings), open_database(), urls, listener)
         event(_log, "gateway_listening", address=address_of(listener), recipes=sorted(urls))
         server.catch_signals()
         asyncio.run(server.serve())
+
+
+def model_urls() -> dict[str, str]:
+    """Return ``{served name: address}`` of the settings."""
+    return settings().models or dict.fromkeys(names(), DEFAULT_MODEL_SERVER)
 
 
 class GatewayServer:

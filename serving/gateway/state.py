@@ -24,6 +24,7 @@ from frontdesk.serving.gateway.line_file import LineFile
 from frontdesk.serving.gateway.models import Models
 from frontdesk.serving.gateway.settings import GatewaySettings
 from frontdesk.serving.gateway.tokens import Tokens
+from frontdesk.serving.gateway.traffic import Traffic
 
 _THREADS = 8
 _HOUSEKEEPING_SECONDS = 600.0
@@ -41,6 +42,7 @@ class Gateway:
         models: the private model servers.
         journal: the prediction log.
         assignment: which arm of an experiment a case belongs to.
+        traffic: which side of a rollout, where it belongs to no arm.
         lines: the lines' configuration.
         heads: of each recipe with labels, as its model last answered.
         roster: agents and what they know; None where no file is set.
@@ -57,6 +59,7 @@ class Gateway:
         self.assignment = assignment or NoExperiment()
         self.executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="gateway")
         self.journal = Journal(database, self.executor, timedelta(hours=settings.idempotency_hours))
+        self.traffic = Traffic(database, self.run)
         self.rates = Rates(settings.requests_per_second, settings.burst)
         self.places = Places(settings.concurrent)
         self.reading = Places(_READING * settings.concurrent)
