@@ -10,7 +10,7 @@ import sys
 import typer
 
 from frontdesk import logs
-from frontdesk.cli import coverage, data, doctor, gateway, keys, lifecycle, models, records
+from frontdesk.cli import coverage, data, doctor, experiment, gateway, keys, lifecycle, models, records
 from frontdesk.cli.output import failed
 from frontdesk.errors import FrontdeskError
 from frontdesk.settings import settings
@@ -48,6 +48,7 @@ app.command("coverage")(coverage.coverage)
 app.command("serve")(models.serve)
 app.command("gateway")(gateway.gateway)
 app.command("up")(gateway.up)
+app.add_typer(experiment.app, name="experiment")
 app.add_typer(keys.app, name="keys")
 app.add_typer(records.predictions_app, name="predictions")
 app.add_typer(records.feedback_app, name="feedback")

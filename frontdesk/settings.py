@@ -38,7 +38,8 @@ class Settings(BaseSettings):
     database: str | None = None
     """SQLAlchemy address of keys, predictions and feedback. Default: ``frontdesk.db`` in the working folder."""
     models: dict[str, str] = {}
-    """Private address of the model server of each recipe, as JSON. Default: ``http://127.0.0.1:8080`` for all."""
+    """Private address of the model server of each recipe, as JSON, and of served names that have one of their own.
+    Default: ``http://127.0.0.1:8080`` for all."""
     policy: str | None = None
     """Policy file that overrides the decisions of served bundles (``docs/decisions.md``). Default: the bundles' own."""
     redis: str | None = None

@@ -39,7 +39,7 @@ def create_app(
     Args:
         database: is brought to this release's schema when the application starts.
         models: ``{recipe: address of its model server}``.
-        assignment: of experiments; None for none.
+        assignment: of experiments; None for those that run by the database.
     """
     desks, pages = open_desks(settings.desks), open_console(settings)
 
@@ -48,10 +48,12 @@ def create_app(
         gateway = Gateway(settings, database, Models(models), assignment)
         app.state.gateway = gateway
         await gateway.run(database.upgrade)
+        await gateway.run(gateway.assignment.refresh)
         app.state.desk_work, app.state.console = DeskWork(gateway, desks), pages
-        housekeeping = asyncio.create_task(gateway.keep_house())
+        watching = [asyncio.create_task(work) for work in (gateway.keep_house(), gateway.follow_experiments())]
         yield
-        housekeeping.cancel()
+        for task in watching:
+            task.cancel()
         await app.state.desk_work.close()
         await gateway.close()
 

@@ -61,7 +61,7 @@ class Models:
     """Clients of the model servers.
 
     Args:
-        urls: ``{recipe: address of its server}``.
+        urls: ``{recipe: address of its server}``; a served name that has an address of its own is asked there.
     """
 
     def __init__(self, urls: Mapping[str, str]) -> None:
@@ -93,7 +93,8 @@ class Models:
             Overloaded: the server stayed busy.
             Unavailable: there is no such server, or it did not answer well in time.
         """
-        url, breaker = self.urls.get(recipe), self._breakers.get(recipe)
+        server = model if model in self.urls else recipe
+        url, breaker = self.urls.get(server), self._breakers.get(server)
         if url is None or breaker is None:
             raise Unavailable(f"no model server is set for {recipe}", where=recipe)
         if not breaker.allows():
