@@ -10,7 +10,19 @@ import sys
 import typer
 
 from frontdesk import logs
-from frontdesk.cli import coverage, data, doctor, drift, gateway, keys, lifecycle, models, records, releases
+from frontdesk.cli import (
+    coverage,
+    data,
+    doctor,
+    drift,
+    experiment,
+    gateway,
+    keys,
+    lifecycle,
+    models,
+    records,
+    releases,
+)
 from frontdesk.cli.output import failed
 from frontdesk.errors import FrontdeskError
 from frontdesk.settings import settings
@@ -49,6 +61,7 @@ app.command("drift")(drift.drift)
 app.command("serve")(models.serve)
 app.command("gateway")(gateway.gateway)
 app.command("up")(gateway.up)
+app.add_typer(experiment.app, name="experiment")
 app.add_typer(keys.app, name="keys")
 app.add_typer(records.predictions_app, name="predictions")
 app.add_typer(records.feedback_app, name="feedback")

@@ -35,6 +35,7 @@ class Event:
         at: when it happened.
         labels: ``{head: label}``.
         prediction_id: the prediction that it speaks of, None for none.
+        measures: ``{metric: number}`` that a closing tells: minutes of handling, satisfaction.
     """
 
     source: str
@@ -45,6 +46,7 @@ class Event:
     at: datetime
     labels: dict[str, str] = field(default_factory=dict)
     prediction_id: str | None = None
+    measures: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Outcome:
         shown_at: of the first suggestion on a screen.
         closed_at: of the last closing.
         events: how many there are.
+        measures: ``{metric: number}``, the last one of each metric.
     """
 
     labels: dict[str, dict[str, str]]
@@ -64,6 +67,7 @@ class Outcome:
     shown_at: datetime | None
     closed_at: datetime | None
     events: int
+    measures: dict[str, float]
 
 
 def reduce_events(events: Iterable[Event]) -> Outcome:
@@ -73,7 +77,9 @@ def reduce_events(events: Iterable[Event]) -> Outcome:
     taken: dict[str, dict[str, str]] = {}
     final: dict[str, dict[str, str]] = {}
     verdicts: dict[str, str] = {}
+    measures: dict[str, float] = {}
     for one in ordered:
+        measures |= one.measures
         told = {
             head: {"label": label, "origin": one.kind, "at": one.at.isoformat()} for head, label in one.labels.items()
         }
@@ -91,6 +97,7 @@ def reduce_events(events: Iterable[Event]) -> Outcome:
         shown_at=shown[0] if shown else None,
         closed_at=closed[-1] if closed else None,
         events=len(ordered),
+        measures=dict(sorted(measures.items())),
     )
 
 

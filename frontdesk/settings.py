@@ -42,7 +42,8 @@ class Settings(BaseSettings):
     database: str | None = None
     """SQLAlchemy address of keys, predictions and feedback. Default: ``frontdesk.db`` in the working folder."""
     models: dict[str, str] = {}
-    """Private address of the model server of each recipe, as JSON. Default: ``http://127.0.0.1:8080`` for all."""
+    """Private address of the model server of each recipe, as JSON, and of served names that have one of their own.
+    Default: ``http://127.0.0.1:8080`` for all."""
     monitoring: str | None = None
     """File of what is watched and when a recipe is trained again (YAML, ``docs/retraining.md``). Default: built in."""
     kfp: str | None = None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from frontdesk.records.contract import Columns
 
 _BATCH = 2_000
-_JSON = ("labels", "intents", "features", "inputs", "outcome", "verdicts")
+_JSON = ("labels", "intents", "features", "inputs", "outcome", "verdicts", "measures")
 
 LOG_SCHEMA = pa.schema(
     [
@@ -49,10 +49,12 @@ LOG_SCHEMA = pa.schema(
         ("verdicts", pa.string()),
         ("shown_at", pa.timestamp("us", "UTC")),
         ("closed_at", pa.timestamp("us", "UTC")),
+        ("unit", pa.string()),
+        ("measures", pa.string()),
     ]
 )
-"""Columns of the log's export; what is an object or a list in the table is JSON text. ``outcome`` and what follows is
-null where no feedback came."""
+"""Columns of the log's export; what is an object or a list in the table is JSON text. ``outcome`` and what follows, but
+``unit``, is null where no feedback came."""
 
 
 def export_log(
@@ -148,6 +150,7 @@ def joined_rows(database: Database, filters: list[sa.ColumnElement[bool]]) -> It
             Outcome.verdicts,
             Outcome.shown_at,
             Outcome.closed_at,
+            Outcome.measures,
         )
         .join(Outcome, same_case, isouter=True)
         .where(*filters)

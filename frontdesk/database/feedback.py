@@ -70,7 +70,7 @@ def cases_of(database: Database, prediction_ids: Iterable[str]) -> dict[str, tup
 def _reduce(connection: sa.Connection, recipe: str, case_id: str) -> None:
     """Write the outcome of a case from all of its events."""
     empty: dict[str, Any] = {"labels": {}, "verdicts": {}, "shown_at": None, "closed_at": None, "events": 0}
-    insert_once(connection, OutcomeRow, {"recipe": recipe, "case_id": case_id, **empty})
+    insert_once(connection, OutcomeRow, {"recipe": recipe, "case_id": case_id, "measures": {}, **empty})
     mine = (_OUTCOMES.c.recipe == recipe) & (_OUTCOMES.c.case_id == case_id)
     # Another delivery for this case waits here, and then sees the events of this one. SQLite has one writer anyway.
     connection.execute(sa.select(_OUTCOMES.c.events).where(mine).with_for_update())
@@ -80,4 +80,5 @@ def _reduce(connection: sa.Connection, recipe: str, case_id: str) -> None:
 
 
 def _event(row: Any) -> Event:
-    return Event(row.source, row.event, row.recipe, row.case_id, row.kind, row.at, dict(row.labels), row.prediction_id)
+    named = (row.source, row.event, row.recipe, row.case_id)
+    return Event(*named, row.kind, row.at, dict(row.labels), row.prediction_id, dict(row.measures))

@@ -81,10 +81,15 @@ class Prediction(Base):
         features: fields that hold no customer text.
         inputs: the masked texts too, where the setting says so.
         characters: of all texts together.
+        unit: what the arm was assigned by: the case, its customer, or the operator.
     """
 
     __tablename__ = "predictions"
-    __table_args__ = (sa.Index("predictions_case", "recipe", "case_id"), sa.Index("predictions_at", "recipe", "at"))
+    __table_args__ = (
+        sa.Index("predictions_case", "recipe", "case_id"),
+        sa.Index("predictions_at", "recipe", "at"),
+        sa.Index("predictions_experiment", "experiment"),
+    )
 
     id: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
     at: Mapped[datetime]
@@ -107,6 +112,7 @@ class Prediction(Base):
     characters: Mapped[int]
     milliseconds: Mapped[float]
     idempotency_key: Mapped[str | None] = mapped_column(sa.String(64))
+    unit: Mapped[str | None] = mapped_column(sa.String(NAME))
 
 
 class IdempotentAnswer(Base):
@@ -134,6 +140,7 @@ class FeedbackEvent(Base):
     Attributes:
         at: when it happened, by the sender's clock.
         labels: ``{head: label}`` that the event states.
+        measures: ``{metric: number}`` of a closing.
     """
 
     __tablename__ = "feedback_events"
@@ -148,6 +155,7 @@ class FeedbackEvent(Base):
     labels: Mapped[dict[str, Any]]
     prediction_id: Mapped[str | None] = mapped_column(sa.String(32))
     received_at: Mapped[datetime]
+    measures: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
 
 
 class Outcome(Base):
@@ -156,6 +164,7 @@ class Outcome(Base):
     Attributes:
         labels: ``{head: {"label", "origin", "at"}}``.
         verdicts: ``{head: "accepted" | "changed" | "ignored"}``.
+        measures: ``{metric: number}``.
     """
 
     __tablename__ = "outcomes"
@@ -167,6 +176,7 @@ class Outcome(Base):
     shown_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
     events: Mapped[int]
+    measures: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
 
 
 class Delivery(Base):
@@ -349,3 +359,34 @@ class RolloutCount(Base):
     measure: Mapped[str] = mapped_column(sa.String(20), primary_key=True)
     name: Mapped[str] = mapped_column(sa.String(2 * NAME), primary_key=True)
     count: Mapped[int] = mapped_column(sa.BigInteger)
+
+
+class Experiment(Base):
+    """An experiment that was started; one at a time runs for a recipe.
+
+    Attributes:
+        digest: of the definition, which nothing can change.
+        definition: as `frontdesk.experiments.definition.from_content` reads it.
+        state: ``running`` or ``stopped``.
+        reason: why it was stopped, by who did it.
+    """
+
+    __tablename__ = "experiments"
+    __table_args__ = (
+        sa.Index(
+            "experiments_running",
+            "recipe",
+            unique=True,
+            sqlite_where=sa.text("state = 'running'"),
+            postgresql_where=sa.text("state = 'running'"),
+        ),
+    )
+
+    name: Mapped[str] = mapped_column(sa.String(NAME), primary_key=True)
+    recipe: Mapped[str] = mapped_column(sa.String(40))
+    digest: Mapped[str] = mapped_column(sa.String(64))
+    definition: Mapped[dict[str, Any]]
+    state: Mapped[str] = mapped_column(sa.String(20))
+    started_at: Mapped[datetime]
+    stopped_at: Mapped[datetime | None]
+    reason: Mapped[str | None] = mapped_column(sa.String(NAME))

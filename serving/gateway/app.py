@@ -39,7 +39,7 @@ def create_app(
     Args:
         database: is brought to this release's schema when the application starts.
         models: ``{recipe: address of its model server}``.
-        assignment: of experiments; None for none.
+        assignment: of experiments; None for those that run by the database.
     """
     desks, pages = open_desks(settings.desks), open_console(settings)
 
@@ -48,9 +48,11 @@ def create_app(
         gateway = Gateway(settings, database, Models(models), assignment)
         app.state.gateway = gateway
         await gateway.run(database.upgrade)
+        await gateway.run(gateway.assignment.refresh)
         app.state.desk_work, app.state.console = DeskWork(gateway, desks), pages
         await gateway.traffic.refresh()  # the first request already meets the split
-        background = [asyncio.create_task(work()) for work in (gateway.keep_house, gateway.traffic.keep_up)]
+        works = gateway.keep_house, gateway.follow_experiments, gateway.traffic.keep_up
+        background = [asyncio.create_task(work()) for work in works]
         yield
         for task in background:
             task.cancel()

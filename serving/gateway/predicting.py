@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -34,7 +34,7 @@ class Topic:
     Attributes:
         recipe: its name.
         case: field that names the case; the model sees it only where ``keeps_case``.
-        unit: field that experiments assign by; None for the case.
+        units: ``{customer or operator: its field}``: what experiments may assign by, beside the case.
         manner: how its instances are asked.
         complete: makes the part of an answer that the model gave, or would have given: gateway, instance, the model's
             answer or None -> plain values with ``model_id``.
@@ -44,7 +44,7 @@ class Topic:
     recipe: str
     case: str
     keeps_case: bool
-    unit: str | None
+    units: Mapping[str, str]
     manner: Manner
     complete: Callable[[Gateway, Asked, dict[str, Any] | None], dict[str, Any]]
     withhold: Callable[[dict[str, Any]], dict[str, Any]]
@@ -102,10 +102,10 @@ async def predict(
 def _asked(gateway: Gateway, topic: Topic, place: int, instance: dict[str, Any]) -> Asked:
     case = _name(instance.get(topic.case), f"instances[{place}].{topic.case}")
     fields = instance if topic.keeps_case else {name: instance[name] for name in instance if name != topic.case}
-    unit = case if topic.unit is None else _name(instance.get(topic.unit), f"instances[{place}].{topic.unit}")
-    arm = None if unit is None else gateway.assignment.assign(topic.recipe, unit)
+    units = {unit: _name(instance.get(name), f"instances[{place}].{name}") for unit, name in topic.units.items()}
+    arm = gateway.assignment.assign(topic.recipe, {"case": case, **units})
     holdout = case is not None and is_holdout(topic.recipe, case, gateway.settings.holdout_share)
-    side = None if arm is not None else gateway.traffic.side(topic.recipe, unit or case, fields)
+    side = None if arm is not None else gateway.traffic.side(topic.recipe, units.get("operator") or case, fields)
     return Asked(place, case, fields, arm, holdout, side)
 
 
@@ -157,6 +157,7 @@ def _row(gateway: Gateway, topic: Topic, one: Asked, complete: dict[str, Any]) -
         "holdout": one.holdout,
         "experiment": experiment,
         "arm": arm,
+        "unit": one.arm.unit if one.arm else None,
         "line": None if line is None else line.replace("\0", "")[:NAME],
         **logged_fields(gateway.settings, topic.recipe, one.fields),
     }

@@ -35,6 +35,8 @@ class GatewaySettings(BaseSettings):
     """What tickets and mails get while their model server does not answer: an abstention that is marked, or 503."""
     key_seconds: float = Field(default=2.0, ge=0)
     """How long a checked key is trusted: a revoked one ends that much later."""
+    experiment_seconds: float = Field(default=2.0, gt=0)
+    """How often experiments that start or stop are looked for."""
     idempotency_hours: float = Field(default=24.0, gt=0)
     """How long an answer is kept for its idempotency key."""
     lines: str | None = None

@@ -16,7 +16,7 @@ from frontdesk.database.idempotency import forget_expired
 from frontdesk.errors import Forbidden, StorageError, Unauthorised
 from frontdesk.logs import event
 from frontdesk.routing import load_roster
-from frontdesk.serving.gateway.assignment import Assignment, NoExperiment
+from frontdesk.serving.gateway.assignment import Assignment, RunningExperiments
 from frontdesk.serving.gateway.callers import Caller, KnownCallers, caller_of_key, credential, is_key
 from frontdesk.serving.gateway.journal import Journal
 from frontdesk.serving.gateway.limits import Places, Rates
@@ -56,7 +56,7 @@ class Gateway:
         assignment: Assignment | None = None,
     ) -> None:
         self.settings, self.database, self.models = settings, database, models
-        self.assignment = assignment or NoExperiment()
+        self.assignment = assignment or RunningExperiments(database)
         self.executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="gateway")
         self.journal = Journal(database, self.executor, timedelta(hours=settings.idempotency_hours))
         self.traffic = Traffic(database, self.run)
@@ -109,6 +109,12 @@ class Gateway:
             except StorageError:
                 event(_log, "housekeeping_failed", level=logging.WARNING)
             await asyncio.sleep(_HOUSEKEEPING_SECONDS)
+
+    async def follow_experiments(self) -> None:
+        """Look for experiments that start or stop, again and again."""
+        while True:
+            await asyncio.sleep(self.settings.experiment_seconds)
+            await self.run(self.assignment.refresh)
 
     async def close(self) -> None:
         """Finish what is being written and let go of everything."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
@@ -228,9 +228,14 @@ def test_cases_without_suggestions(desk: Stack, tmp_path: Path) -> None:
 class _Halves:
     """Assigns by the last digit of the case."""
 
-    def assign(self, recipe: str, unit: str) -> Arm | None:
+    def assign(self, recipe: str, units: Mapping[str, str | None]) -> Arm | None:
         """Return the arm; one of them asks for a model that is not served."""
-        return Arm("trial", "new", "ticket-unknown") if int(unit) % 2 else Arm("trial", "old")
+        if (case := units["case"]) is None:
+            return None
+        return Arm("trial", "new", "ticket-unknown") if int(case) % 2 else Arm("trial", "old")
+
+    def refresh(self) -> None:
+        """Know everything already."""
 
 
 def test_the_arm_chooses_the_model_and_is_logged(desk: Stack, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ async def suggest_intents(request: Request) -> Response:
     """Suggest at most six next intents for each session. Without a model, the line's own suggestions come, marked."""
     settings = gateway_of(request).settings
     manner = Manner(settings.suggest_seconds, MOST_SUGGESTIONS, 1, partial=False, degrade=True)
-    topic = Topic("intent", "session", True, "operator", manner, _complete, _withhold)
+    topic = Topic("intent", "session", True, {"operator": "operator"}, manner, _complete, _withhold)
 
     async def make(caller: Caller, body: bytes, key: str | None) -> Made:
         return await predict(request, topic, caller, parsed(body, IntentRequest).instances, key)

@@ -31,7 +31,7 @@ def labels_topic(recipe: str, manner: Manner) -> Topic:
     def withhold(complete: dict[str, Any]) -> dict[str, Any]:
         return {"model_id": complete["model_id"], "labels": withheld(tuple(complete["labels"]), HOLDOUT)}
 
-    return Topic(recipe, "id", False, None, manner, complete, withhold)
+    return Topic(recipe, "id", False, {"customer": "customer_id"}, manner, complete, withhold)
 
 
 def _agents(roster: Roster, contact_type: dict[str, Any], asked: Asked) -> list[dict[str, Any]]:
