@@ -9,7 +9,8 @@ import random
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -20,11 +21,17 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from frontdesk.bundle.folder import save_bundle
 from frontdesk.bundle.kinds import KINDS
+from frontdesk.database import Database
 from frontdesk.database.keys import NewKey, create_key, revoke_key
+from frontdesk.database.retrainings import begin
+from frontdesk.database.verdicts import keep_verdict
+from frontdesk.monitoring.retraining import Decision
+from frontdesk.monitoring.retraining import Request as Retraining
+from frontdesk.monitoring.verdict import Cause, Verdict
 from tests.gateway.desks.running import Running, model_server, running_gateway
 
 SHOTS = Path(__file__).parents[2] / "out" / "console"
-PAGES = ("", "/models", "/playground?recipe=ticket", "/coverage?recipe=ticket", "/feedback", "/reports")
+PAGES = ("", "/models", "/playground?recipe=ticket", "/coverage?recipe=ticket", "/feedback", "/drift", "/reports")
 EVIL = "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"
 
 if (found := shutil.which("chromium") or shutil.which("chromium-browser")) is None:
@@ -85,6 +92,38 @@ def fill(gateway: Running, key: NewKey) -> None:
     gateway.client.post("/v1/feedback", json={"events": events}, headers=headers).raise_for_status()
 
 
+def fill_drift(database: Database) -> None:
+    """Keep the verdicts of six weeks, the last two with drift, and the retraining that followed."""
+    cause = Cause("body", "text", "unseen_share", 0.31, 0.12, "a third of the words are new: tariff, bundle", "drift")
+    for week, verdict in enumerate(("none", "stable", "stable", "watch", "drift", "drift")):
+        end = datetime(2026, 9, 7, tzinfo=UTC) + timedelta(weeks=week)
+        causes = (cause,) if verdict == "drift" else (replace(cause, level="watch"),) if verdict == "watch" else ()
+        level = "stable" if verdict == "none" else verdict
+        content = Verdict(level, causes, (), {"reference": 900, "current": 310}, 0.01)
+        started = {"start": True, "answer": "start", "words": "drift of body: started", "key": "k", "reason": "drift"}
+        row = {
+            "recipe": "ticket",
+            "part": "",
+            "window_start": end - timedelta(weeks=1),
+            "window_end": end,
+            "reference_start": end - timedelta(weeks=9),
+            "reference_end": end - timedelta(weeks=1),
+            "model_id": "m" * 20,
+            "verdict": verdict,
+            "alarms": [],
+            "content": content.as_json() if verdict != "none" else {},
+            "figures": {},
+            "retraining": started if week == 5 else None,
+            "made_at": end,
+        }
+        keep_verdict(database, row)
+        part = "language=pt"
+        if verdict == "drift":
+            keep_verdict(database, row | {"part": part, "retraining": None})
+    asked = Retraining("ticket", "drift", "s", "", datetime(2026, 10, 12, tzinfo=UTC), "drift of body for two weeks")
+    begin(database, asked, lambda *_: Decision(True, "start", "started", asked.key, "drift"))
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A console with a history."""
@@ -96,6 +135,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     ):
         key = create_key(gateway.database, "Ärger & <Co>", ("console", "feedback", "tickets"))
         fill(gateway, key)
+        fill_drift(gateway.database)
         yield Site(gateway, key)
 
 
@@ -211,6 +251,23 @@ def test_the_playground_shows_what_cleaning_took_from_a_mail(page: Page, site: S
     page.get_by_text("quote removed").click()
     expect(page.locator(".gone").filter(has_text="Guten Tag")).to_be_visible()
     keep(page, "playground-mail")
+
+
+def test_drift_says_what_moved_and_what_to_do_on_the_first_screen(page: Page, site: Site) -> None:
+    log_in(page, site)
+    page.goto(f"{site.url}/drift")
+    shown = page.get_by_role("region", name="ticket").first
+    for words in ("drift", "Begin with the first cause", "a third of the words are new", "What to do:", "started"):
+        found = shown.get_by_text(words).first
+        box = found.bounding_box()
+        assert box is not None, words
+        assert box["y"] < 860, f"{words} is below the first screen"
+    picture = shown.get_by_role("img")
+    assert "none, stable, stable, watch, drift, drift" in (picture.get_attribute("aria-label") or "")
+    assert shown.get_by_text("language=pt").count() == 1
+    page.get_by_text("Every window").click()
+    assert page.get_by_role("region", name="Windows of ticket").get_by_role("row").count() == 7
+    assert page.get_by_role("region", name="Retrainings").get_by_text("drift of body for two weeks").is_visible()
 
 
 def test_the_coverage_simulator_follows_the_slider(page: Page, site: Site) -> None:

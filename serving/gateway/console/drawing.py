@@ -37,3 +37,14 @@ def coverage_curve(curve: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "across": [{"y": y(share), "words": f"{share:.0%}"} for share in (0, 0.25, 0.5, 0.75, 1)],
         "along": [{"x": x(p), "words": f"{p:.0%}"} for p in (0.7, 0.8, 0.9, 0.95, 0.99) if first <= p <= last],
     }
+
+
+def strip(verdicts: Sequence[str]) -> dict[str, Any]:
+    """Return a row of squares, one for each verdict, oldest first. What differs differs in height too, not in colour
+    alone."""
+    height = {"none": 4, "stable": 10, "watch": 22, "drift": 34}
+    squares = [
+        {"x": 14 * place, "y": 36 - height[verdict], "height": height[verdict], "verdict": verdict}
+        for place, verdict in enumerate(verdicts)
+    ]
+    return {"width": max(14 * len(verdicts), 14), "height": 36, "squares": squares}

@@ -28,6 +28,7 @@ PLACES = (
     ("/console/playground", "Playground"),
     ("/console/coverage", "Coverage"),
     ("/console/feedback", "Feedback"),
+    ("/console/drift", "Drift"),
     ("/console/reports", "Reports"),
 )
 

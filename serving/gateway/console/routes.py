@@ -13,7 +13,7 @@ from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Re
 from frontdesk.database.deliveries import count_deliveries
 from frontdesk.database.figures import feedback_counts, latest_outcomes, prediction_counts, verdict_counts
 from frontdesk.errors import FrontdeskError, NotFound, UnsupportedMediaType
-from frontdesk.serving.gateway.console import coverage, playground
+from frontdesk.serving.gateway.console import coverage, playground, watching
 from frontdesk.serving.gateway.console.pages import FOLDER, HEADERS, page
 from frontdesk.serving.gateway.console.parts import Console, console_of
 from frontdesk.serving.gateway.console.session import COOKIE, Session, require_same_site
@@ -169,6 +169,12 @@ async def show_feedback(request: Request, session: Session, console: Console) ->
     }
     shown = {recipe: heads for recipe, heads in verdicts.items() if heads}
     return page("feedback.html", session, path="/console/feedback", outcomes=outcomes, verdicts=shown)
+
+
+@_page("/drift")
+async def show_drift(request: Request, session: Session, console: Console) -> Response:
+    """Show what the windows of every recipe say."""
+    return await watching.show(request, session, console)
 
 
 @_page("/reports")
