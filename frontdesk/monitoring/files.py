@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,18 +49,29 @@ def compare_files(
 
     windows, watched, time = _read(recipe, (reference, current), columns, bundle, taxonomy, taxonomy_version, seed)
     verdict = compare_windows(windows[0], windows[1], watched, time=time, false_alarm_rate=false_alarm_rate, seed=seed)
-    beside = with_evidently or verdict.verdict == "drift"
-    page = render(recipe, verdict, windows[0], windows[1], watched, evidently=EVIDENTLY if beside else None)
-    if beside:
-        from frontdesk.monitoring.evidently_report import write_html
-
-        out.mkdir(parents=True, exist_ok=True)
-        write_html(windows[0], windows[1], watched, verdict, out / EVIDENTLY)
+    beside = None
+    if with_evidently or verdict.verdict == "drift":
+        verdict, beside = _beside(windows, watched, verdict, out)
     else:
         (out / EVIDENTLY).unlink(missing_ok=True)
+    page = render(recipe, verdict, windows[0], windows[1], watched, evidently=beside)
     write_atomically(out / REPORT, page.encode("utf-8", "replace"))
     write_atomically(out / VERDICT, canonical_json({"recipe": recipe, **verdict.as_json()}))
     return verdict
+
+
+def _beside(windows: list[Window], watched: list[Watched], verdict: Verdict, out: Path) -> tuple[Verdict, str | None]:
+    """Write Evidently's page. The verdict does not depend on it, so what goes wrong there is a note and no failure."""
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        from frontdesk.monitoring.evidently_report import write_html
+
+        write_html(windows[0], windows[1], watched, verdict, out / EVIDENTLY)
+    except Exception as error:
+        (out / EVIDENTLY).unlink(missing_ok=True)
+        note = f"Evidently's page could not be written ({type(error).__name__})"
+        return replace(verdict, notes=(*verdict.notes, note)), None
+    return verdict, EVIDENTLY
 
 
 def _read(
