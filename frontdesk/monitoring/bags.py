@@ -87,7 +87,8 @@ def _unseen(pair: Pair, reference: Bags, current: Bags, parts: Parts | None, wha
     new = sorted(((names[place], int(b[place])) for place in places), key=lambda item: (-item[1], item[0]))
     strange = {level for level, _ in new}
     # Counted per level; a bag may hold several new ones.
-    score = min(beyond, sum(any(level in strange for level in bag) for bag in current)) / len(current)
+    share = sum(any(level in strange for level in bag) for bag in current) / len(current)
+    score = min(beyond / len(current), share)
 
     def count(rows: Rows) -> Counts:
         inside = Counter(level for row in rows for level in set(reference[row]))
@@ -101,5 +102,5 @@ def _unseen(pair: Pair, reference: Bags, current: Bags, parts: Parts | None, wha
         usual,
         UNSEEN_FLOORS,
         score,
-        lambda: phrases.new_levels(new, len(current), what),
+        lambda: phrases.new_levels(new, len(current), share, what),
     )

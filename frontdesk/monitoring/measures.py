@@ -163,7 +163,8 @@ def unseen_levels(pair: Pair, name: str) -> Measured:
     a, b = (np.array([counter.counts.get(level, 0) for level in names], np.int64) for counter in (before, now))
     places, beyond = unseen_beyond_chance(a, b, pair.level)
     new = sorted(((names[place], int(b[place])) for place in places), key=lambda item: (-item[1], item[0]))
-    score = beyond / now.counts.total()
+    total = now.counts.total()
+    score = beyond / total
     column = pair.reference.sample(name).column(name).combine_chunks().dictionary_encode()
     codes = column.indices.fill_null(-1).to_numpy()
     usual = unseen_habit(
@@ -176,7 +177,7 @@ def unseen_levels(pair: Pair, name: str) -> Measured:
         usual,
         UNSEEN_FLOORS,
         score,
-        lambda: phrases.new_levels(new, now.counts.total()),
+        lambda: phrases.new_levels(new, total, sum(count for _, count in new) / total),
     )
 
 

@@ -48,10 +48,9 @@ def numbers(before: npt.NDArray[np.float64], now: npt.NDArray[np.float64]) -> st
     return ", ".join(said)
 
 
-def new_levels(levels: Sequence[tuple[str, int]], rows: int, what: str = "rows") -> str:
+def new_levels(levels: Sequence[tuple[str, int]], rows: int, share: float, what: str = "rows") -> str:
     """Say which levels the reference never had, the most frequent first."""
     named = ", ".join(f"{quoted(name)} ({percent(count / rows)})" for name, count in levels[:_MOST])
-    share = sum(count for _, count in levels) / rows
     more = f" and {len(levels) - _MOST:,} more" if len(levels) > _MOST else ""
     return f"{percent(share)} of the {what} have a value that the reference never had: {named}{more}"
 
