@@ -163,6 +163,7 @@ def _cause(each: Watched, crossed: Sequence[tuple[Measured, float, float]]) -> t
         threshold=drift if is_drift else watch,
         words=f"{each.title}: {words}",
         level="drift" if is_drift else "watch",
+        within=measured.within,
     )
 
 

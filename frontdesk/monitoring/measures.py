@@ -53,6 +53,7 @@ class Measured:
         floors: what matters at all, and what matters much.
         affected: share of the current rows that would have to be other ones for no change, 0 to 1.
         words: the change.
+        within: see `frontdesk.monitoring.verdict.Cause`.
     """
 
     method: str
@@ -62,6 +63,7 @@ class Measured:
     floors: tuple[float, float]
     affected: float
     words: Callable[[], str]
+    within: str = ""
 
 
 @dataclass(frozen=True)

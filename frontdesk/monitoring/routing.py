@@ -36,9 +36,7 @@ def moved_share(pair: Pair, name: str, given: str) -> Measured:
     """
     outer, *_ = levels_of(pair.reference, pair.current, given)
     inner = common_levels(pair.reference, pair.current, name)
-    before, now = (
-        _crossed(window.sample(name), given, name, outer, inner) for window in (pair.reference, pair.current)
-    )
+    before, now = (crossed(window.sample(name), given, name, outer, inner) for window in (pair.reference, pair.current))
     candidates = [
         place
         for place in range(len(outer))  # what is in "all others" is not one level
@@ -63,10 +61,10 @@ def moved_share(pair: Pair, name: str, given: str) -> Measured:
         more = f"; the same in {len(found) - 2} more" if len(found) > 2 else ""
         return f"{phrases.percent(score)} of all rows go elsewhere than before: " + "; ".join(said) + more
 
-    return Measured("moved_share", score, CERTAIN, 0.0, FLOORS, score, words)
+    return Measured("moved_share", score, CERTAIN, 0.0, FLOORS, score, words, outer[found[0][1]] if found else "")
 
 
-def _crossed(table: pa.Table, given: str, name: str, outer: Sequence[str], inner: Sequence[str]) -> Counts:
+def crossed(table: pa.Table, given: str, name: str, outer: Sequence[str], inner: Sequence[str]) -> Counts:
     """Return rows per level of both columns, int64 [outer + 1, inner + 1]."""
     x = codes_of(table.column(given), list(outer))
     y = codes_of(table.column(name), list(inner))
