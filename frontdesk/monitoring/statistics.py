@@ -34,12 +34,12 @@ class Chance:
 
     def quantile(self, level: float, scale: float = 1.0) -> float:
         """Return what the score passes with probability ``level``; ``scale`` multiplies the mean of the power."""
-        from scipy.stats import gamma
+        from scipy.special import gammainccinv
 
         if self.mean <= 0 or self.variance <= 0:
             return float((max(self.mean, 0.0) * scale) ** (1 / self.power))
         shape = self.mean**2 / self.variance
-        value = float(gamma.isf(level, shape, scale=self.variance / self.mean)) * scale
+        value = float(gammainccinv(shape, level)) * self.variance / self.mean * scale
         return float(value ** (1 / self.power))
 
 
