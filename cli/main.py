@@ -10,7 +10,7 @@ import sys
 import typer
 
 from frontdesk import logs
-from frontdesk.cli import coverage, data, doctor, drift, gateway, keys, lifecycle, models, records
+from frontdesk.cli import cluster, coverage, data, doctor, drift, gateway, keys, lifecycle, models, monitoring, records
 from frontdesk.cli.output import failed
 from frontdesk.errors import FrontdeskError
 from frontdesk.settings import settings
@@ -53,7 +53,11 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(records.predictions_app, name="predictions")
 app.add_typer(records.feedback_app, name="feedback")
 app.command("materialise")(lifecycle.materialise)
+app.command("monitor")(monitoring.monitor)
+app.command("retrain")(monitoring.retrain)
 app.command("compile")(lifecycle.compile_pipelines)
+app.command("submit")(cluster.submit)
+app.command("schedule")(cluster.schedule)
 app.command("doctor")(doctor.doctor)
 
 
