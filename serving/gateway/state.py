@@ -24,6 +24,7 @@ from frontdesk.serving.gateway.line_file import LineFile
 from frontdesk.serving.gateway.models import Models
 from frontdesk.serving.gateway.settings import GatewaySettings
 from frontdesk.serving.gateway.tokens import Tokens
+from frontdesk.serving.gateway.watching import WatchMetrics
 
 _THREADS = 8
 _HOUSEKEEPING_SECONDS = 600.0
@@ -42,6 +43,7 @@ class Gateway:
         journal: the prediction log.
         assignment: which arm of an experiment a case belongs to.
         lines: the lines' configuration.
+        watch_metrics: verdicts and retrainings for ``/metrics``.
         heads: of each recipe with labels, as its model last answered.
         roster: agents and what they know; None where no file is set.
     """
@@ -61,6 +63,7 @@ class Gateway:
         self.places = Places(settings.concurrent)
         self.reading = Places(_READING * settings.concurrent)
         self.lines = LineFile(settings.lines)
+        self.watch_metrics = WatchMetrics(database)
         self.heads: dict[str, tuple[str, ...]] = {}
         self.roster = None if settings.agents is None else load_roster(settings.agents)
         self._known = KnownCallers(settings.key_seconds)
