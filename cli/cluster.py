@@ -29,8 +29,8 @@ def submit(
     as_json: bool = Json,
 ) -> None:
     """Start the lifecycle on the pipeline server (FRONTDESK_KFP), as this release compiles it."""
-    from frontdesk.components.server import Server
     from frontdesk.monitoring.retraining import REASONS
+    from frontdesk.pipelines.applying import pipeline_server
     from frontdesk.pipelines.applying import submit as start
     from frontdesk.pipelines.schedules import cluster_addresses, lifecycle_arguments
 
@@ -49,7 +49,7 @@ def submit(
         approval=approval,
         reason=reason,
     )
-    version, run = start(Server.of_settings(), recipe, f"{recipe}-{reason}", arguments)
+    version, run = start(pipeline_server(), recipe, f"{recipe}-{reason}", arguments)
     if as_json:
         print_json({"run": run, "version": version.name, "new_version": version.fresh})
     else:
@@ -71,8 +71,7 @@ def schedule(
     as_json: bool = Json,
 ) -> None:
     """Bring the pipeline server's recurring runs to what is declared. Doing it again changes nothing."""
-    from frontdesk.components.server import Server
-    from frontdesk.pipelines.applying import apply_schedules
+    from frontdesk.pipelines.applying import apply_schedules, pipeline_server
     from frontdesk.pipelines.schedules import load_schedules
     from frontdesk.settings import settings
 
@@ -84,7 +83,7 @@ def schedule(
         schedules, store, registry = declared.schedules, declared.store, declared.registry
     else:
         schedules = (_one(recipe, cron, data, columns, sets, approval, name),)
-    server = None if dry_run and settings().kfp is None else Server.of_settings()
+    server = None if dry_run and settings().kfp is None else pipeline_server()
     changes = apply_schedules(server, schedules, store, registry, whole=file is not None, dry_run=dry_run)
     if as_json:
         print_json({"dry_run": dry_run, "changes": [_plain(change) for change in changes]})

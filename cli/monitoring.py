@@ -105,12 +105,11 @@ def _launch(database: Database, recipe: str, out: Path, *, settle: bool = True) 
     """Return what runs a lifecycle here: the pipeline server of the settings, or this machine."""
     if settings().kfp is None:
         return _embedded(out)
-    from frontdesk.components.server import Server
     from frontdesk.monitoring.starting import settle as write_ends
-    from frontdesk.pipelines.applying import submit_run
+    from frontdesk.pipelines.applying import pipeline_server, submit_run
     from frontdesk.pipelines.schedules import cluster_addresses
 
-    server, (store, registry) = Server.of_settings(), cluster_addresses(None, None, "frontdesk retrain")
+    server, (store, registry) = pipeline_server(), cluster_addresses(None, None, "frontdesk retrain")
     if settle:
         write_ends(database, recipe, server.state)
     return lambda run: submit_run(server, run, store, registry)

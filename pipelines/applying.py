@@ -14,6 +14,11 @@ from frontdesk.pipelines.schedules import Change, Desired, Schedule, reconcile, 
 from frontdesk.storage import file_digest
 
 
+def pipeline_server() -> Server:
+    """Return the server that the settings name. Raises `UsageError` where they name none, `PipelineServerError`."""
+    return Server.of_settings()
+
+
 def apply_schedules(
     server: Server | None,
     schedules: Sequence[Schedule],
