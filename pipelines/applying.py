@@ -14,8 +14,19 @@ from frontdesk.pipelines.schedules import Change, Desired, Schedule, reconcile, 
 from frontdesk.storage import file_digest
 
 
+def pipeline_server() -> Server:
+    """Return the server that the settings name. Raises `UsageError` where they name none, `PipelineServerError`."""
+    return Server.of_settings()
+
+
 def apply_schedules(
-    server: Server | None, schedules: Sequence[Schedule], store: str | None, registry: str | None, *, whole: bool, dry_run: bool
+    server: Server | None,
+    schedules: Sequence[Schedule],
+    store: str | None,
+    registry: str | None,
+    *,
+    whole: bool,
+    dry_run: bool,
 ) -> list[Change]:
     """Make a server's recurring runs those that are declared; return what was, or with ``dry_run`` would be, done.
 

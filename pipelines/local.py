@@ -103,7 +103,7 @@ def run_lifecycle(
         "reason": reason,
     }
     with _alone(work):
-        outputs = _run(lambda: _lifecycle(recipe), arguments, work / "runs", out / "run.log")
+        outputs = run_pipeline(lambda: _lifecycle(recipe), arguments, work / "runs", out / "run.log")
         reasons = tuple(outputs["verdict"].metadata["reasons"])
         metrics = orjson.loads(store.read_bytes("fused", outputs["fused"], "metrics.json"))
         metrics["gate"] = {"decision": outputs["decision"], "reasons": list(reasons)}
@@ -141,7 +141,7 @@ def run_features(*, features: str | None = None, until: str | None = None, out: 
     work.mkdir(parents=True, exist_ok=True)
     arguments = {"features": _absolute(features) if features else "", "until": until or ""}
     with _alone(work):
-        outputs = _run(_features, arguments, work / "runs", out / "run.log")
+        outputs = run_pipeline(_features, arguments, work / "runs", out / "run.log")
     return int(outputs["Output"])
 
 
@@ -157,8 +157,8 @@ def _features() -> Any:
     return build_features()
 
 
-def _run(build: Callable[[], Any], arguments: dict[str, str], root: Path, log: Path) -> Mapping[str, Any]:
-    """Run a pipeline under an empty root and return its outputs."""
+def run_pipeline(build: Callable[[], Any], arguments: dict[str, str], root: Path, log: Path) -> Mapping[str, Any]:
+    """Run a pipeline under an empty root and return its outputs; what a step raised is raised as the class it was."""
     shutil.rmtree(root, ignore_errors=True)
     # Temporary files of the steps, and of KFP, which removes none, go with the next run however this one ends.
     temporary = root / "tmp"

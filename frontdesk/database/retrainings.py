@@ -78,6 +78,14 @@ def past(database: Database, recipe: str | None = None, count: int = 50) -> list
         return list(connection.execute(statement.order_by(Retraining.started_at.desc()).limit(count)))
 
 
+def retraining_counts(database: Database) -> dict[tuple[str, str, str], int]:
+    """Return how many retrainings there are by recipe, reason and state."""
+    named = (Retraining.recipe, Retraining.reason, Retraining.state)
+    statement = sa.select(*named, sa.func.count()).group_by(*named).order_by(*named)
+    with database.reading() as connection:
+        return {(recipe, why, state): int(count) for recipe, why, state, count in connection.execute(statement)}
+
+
 def feedback_state(database: Database, recipe: str, until: datetime) -> dict[str, Any]:
     """Return what feedback there is to train on: events up to a moment, and the newest of them."""
     statement = sa.select(sa.func.count(), sa.func.max(_EVENTS.c.at)).where(

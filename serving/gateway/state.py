@@ -25,6 +25,7 @@ from frontdesk.serving.gateway.models import Models
 from frontdesk.serving.gateway.settings import GatewaySettings
 from frontdesk.serving.gateway.tokens import Tokens
 from frontdesk.serving.gateway.traffic import Traffic
+from frontdesk.serving.gateway.watching import WatchMetrics
 
 _THREADS = 8
 _HOUSEKEEPING_SECONDS = 600.0
@@ -44,6 +45,7 @@ class Gateway:
         assignment: which arm of an experiment a case belongs to.
         traffic: which side of a rollout, where it belongs to no arm.
         lines: the lines' configuration.
+        watch_metrics: verdicts and retrainings for ``/metrics``.
         heads: of each recipe with labels, as its model last answered.
         roster: agents and what they know; None where no file is set.
     """
@@ -64,6 +66,7 @@ class Gateway:
         self.places = Places(settings.concurrent)
         self.reading = Places(_READING * settings.concurrent)
         self.lines = LineFile(settings.lines)
+        self.watch_metrics = WatchMetrics(database)
         self.heads: dict[str, tuple[str, ...]] = {}
         self.roster = None if settings.agents is None else load_roster(settings.agents)
         self._known = KnownCallers(settings.key_seconds)

@@ -53,6 +53,8 @@ async def readyz(request: Request) -> Readiness:
 
 
 @router.get("/metrics", **operation(None, public=True, words="Prometheus' text format."), response_class=Response)
-async def metrics() -> Response:
-    """Return the counters."""
-    return Response(generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
+async def metrics(request: Request) -> Response:
+    """Return the counters of this process, and the newest verdicts of the database."""
+    gateway = gateway_of(request)
+    verdicts = await gateway.run(gateway.watch_metrics.text)
+    return Response(generate_latest() + verdicts, headers={"content-type": CONTENT_TYPE_LATEST})
