@@ -217,24 +217,10 @@ def cached_steps(evgen: EvGen) -> Scores:
         live = evgen.live(max(len(sessions), 1))
         longest = max(len(session.tokens) for session in sessions)
         for length in range(longest):
-            live.logits([_cut(session, length) for session in sessions])
+            live.logits([session.head(length) for session in sessions])
         return evgen.scores(sessions, live=live)
 
     return scores
-
-
-def _cut(session: Session, length: int) -> Session:
-    rows = slice(0, length)
-    return Session(
-        session.session_id,
-        session.operator,
-        session.line,
-        session.start,
-        session.tokens[rows],
-        session.is_intent[rows],
-        session.intents[rows],
-        session.times[rows],
-    )
 
 
 def _validity(bounds: Mapping[str, str | None]) -> Validity:
