@@ -100,10 +100,11 @@ class LabelBundle(Bundle):
         taxonomy: str | None = None,
         taxonomy_version: str | None = None,
         policy: str | None = None,
+        ends: bool = False,
     ) -> LabelBundle:
         """Open a bundle that answers with labels; see `Bundle.load`. Raises `BundleError` for one of another form."""
         bundle = Bundle.load(
-            location, engine=engine, taxonomy=taxonomy, taxonomy_version=taxonomy_version, policy=policy
+            location, engine=engine, taxonomy=taxonomy, taxonomy_version=taxonomy_version, policy=policy, ends=ends
         )
         if not isinstance(bundle, LabelBundle):
             words = f"a bundle of {bundle.manifest['model_kind']} does not answer with labels"
