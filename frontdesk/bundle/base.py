@@ -184,6 +184,15 @@ class Bundle(ABC):
         """
         return answer
 
+    def explain(self, encoded: Encoded, outputs: Arrays, answers: Sequence[Any]) -> Sequence[Any]:
+        """Add to answers why they are as they are, where a part of the model can be taken apart exactly.
+
+        Args:
+            encoded, outputs: the request and what `run` said.
+            answers: of `decide`.
+        """
+        return answers
+
     @abstractmethod
     def pack(self, asked: Any) -> dict[str, np.ndarray]:
         """Return what is asked as arrays, one row per record; texts are objects."""

@@ -66,4 +66,6 @@ def open_email(folder: Path, manifest: dict[str, Any], engine: str | None) -> Em
     parameters = parsed(folder, CONFIG)["parameters"]
     preparation = MailPreparation(masking=parameters["masking"])  # pseudonyms are for what is stored
     model = None if engine is None else open_email_engine(folder, spec, engine)
-    return EmailBundle(folder, manifest, spec, model, preparation)
+    bundle = EmailBundle(folder, manifest, spec, model, preparation)
+    bundle.linear_part = None if model is None else model.linear_part()
+    return bundle

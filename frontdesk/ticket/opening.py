@@ -11,12 +11,17 @@ from frontdesk.bundle.labels import LabelBundle
 from frontdesk.engines import TOLERANCE, open_engine
 from frontdesk.golden import require_golden
 from frontdesk.preprocessing.spec import Spec
+from frontdesk.ticket.wide_part import WidePart
 
 
 def open_network(folder: Path, manifest: dict[str, Any], engine: str | None) -> LabelBundle:
     """Open v2 by an engine that gives the golden rows their probabilities; None: without the network."""
     spec = Spec.from_json(parsed(folder, SPEC))
-    return LabelBundle(folder, manifest, spec, AbsentModel() if engine is None else open_engine(folder, spec, engine))
+    if engine is None:
+        return LabelBundle(folder, manifest, spec, AbsentModel())
+    bundle = LabelBundle(folder, manifest, spec, open_engine(folder, spec, engine))
+    bundle.linear_part = WidePart(folder, spec)
+    return bundle
 
 
 def open_classical(folder: Path, manifest: dict[str, Any], engine: str | None) -> LabelBundle:
