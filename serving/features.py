@@ -124,6 +124,10 @@ class FeatureBundle(Bundle):
                 metrics.count_missing_feature(self.recipe, name, reason)
         return told
 
+    def explain(self, encoded: Encoded, outputs: Arrays, answers: Sequence[Any]) -> Sequence[Any]:
+        """Add to answers why they are as they are."""
+        return self._bundle.explain(encoded.kept[0], outputs, answers)
+
     def pack(self, asked: Any) -> dict[str, np.ndarray]:
         """Return what is asked as arrays."""
         return self._bundle.pack(asked)

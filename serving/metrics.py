@@ -53,6 +53,7 @@ _INSTANCES = Counter("frontdesk_instances", "Instances predicted", ["model"])
 _BATCHES = Histogram(
     "frontdesk_batch_requests", "Requests computed in one call", ["model"], buckets=(1, 2, 4, 8, 16, 32, 64)
 )
+_EXPLANATIONS = Counter("frontdesk_explanations", "Answers that were explained", ["model"])
 _PREDICTOR_FAILURES = Counter("frontdesk_predictor_failures", "Requests that the predictor did not answer", ["model"])
 _SWITCHES = Counter("frontdesk_switches", "New versions by what became of them", ["model", "outcome"])
 _SERVED = Gauge(
@@ -104,6 +105,11 @@ def count_instances(model: str, instances: int) -> None:
 def count_missing_feature(model: str, feature: str, reason: str) -> None:
     """Count a feature that was not there: ``unknown``, ``stale`` or ``unavailable``."""
     _MISSING.labels(model, feature, reason).inc()
+
+
+def count_explanation(model: str) -> None:
+    """Count an answer that was asked for with its explanation."""
+    _EXPLANATIONS.labels(model).inc()
 
 
 def count_predictor_failure(model: str) -> None:

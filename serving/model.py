@@ -56,11 +56,12 @@ class Instances(list[Any]):
 
     Attributes:
         partial: answer the good ones beside the errors of the bad ones.
+        explain: add to the answer, which is one, why it is as it is.
     """
 
-    def __init__(self, instances: Sequence[Any], *, partial: bool = False) -> None:
+    def __init__(self, instances: Sequence[Any], *, partial: bool = False, explain: bool = False) -> None:
         super().__init__(instances)
-        self.partial = partial
+        self.partial, self.explain = partial, explain
 
 
 @dataclass(frozen=True)
@@ -183,11 +184,14 @@ class BundleModel(Model):  # type: ignore[misc]
         """Return the instances of a V1 body (parsed JSON) or of a V2 request. Raises `InvalidRequest`."""
         if not isinstance(payload, InferRequest):
             instances = protocol.v1_instances(payload)
-            return Instances(instances, partial=bundle.partial and not protocol.wants_all(payload))
+            partial = bundle.partial and not protocol.wants_all(payload)
+            return Instances(instances, partial=partial, explain=protocol.wants_explanation(payload))
         return Instances(protocol.instances_of(tensors_of(payload), bundle.inputs))
 
     async def compute(self, asked: Any, served: Served, headers: Mapping[str, str]) -> Any:
         """Answer instances. Raises `InvalidRequest`, `Overloaded`."""
+        if asked.explain:
+            return await self.in_thread(lambda: self._explained(asked, served.bundle))
         if served.inline and len(asked) == 1 and characters(asked[0]) <= INLINE_CHARACTERS:
             return self._answer(asked, served.bundle)
         together = None if asked.partial else served.bundle  # errors of one request are nobody else's
@@ -202,6 +206,13 @@ class BundleModel(Model):  # type: ignore[misc]
                     raise
             good, errors = good_of(instances, bundle)
             return beside_errors(bundle.predict(good), errors)
+
+    def _explained(self, instances: Instances, bundle: Bundle) -> Sequence[Any]:
+        """Answer one instance with its explanation, which may read weights from the disk."""
+        metrics.count_explanation(self.name)
+        encoded = bundle.encode(instances)
+        outputs = bundle.run(encoded.asked)
+        return bundle.explain(encoded, outputs, bundle.decide(encoded, outputs))
 
     def _answer_batch(self, batch: Sequence[Work]) -> list[Any]:
         """Return an answer or an exception for each request, computed in one call where there are several."""

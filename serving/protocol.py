@@ -87,6 +87,17 @@ def wants_all(payload: Any) -> bool:
     return bool(wish == "refuse")
 
 
+def wants_explanation(payload: Any) -> bool:
+    """Return whether a V1 body of one instance asks for its explanation. Raises `InvalidRequest`."""
+    parameters = payload.get("parameters") if isinstance(payload, dict) else None
+    wish = parameters.get("explain", False) if isinstance(parameters, dict) else False
+    if not isinstance(wish, bool):
+        raise InvalidRequest("must be true or false", where="parameters.explain")
+    if wish and len(payload["instances"]) != 1:
+        raise InvalidRequest("is for one instance at a time", where="parameters.explain")
+    return wish
+
+
 def v1_body(answers: bytes) -> bytes:
     """Return the V1 answer around answers that are a JSON array."""
     return b'{"predictions":' + answers + b"}"

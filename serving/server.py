@@ -103,6 +103,7 @@ def serve(
         taxonomy=taxonomy,
         taxonomy_version=taxonomy_version,
         policy=policy or settings().policy,
+        ends=predictor_host is not None,
     )
 
     def load(location: str) -> Bundle:

@@ -39,7 +39,7 @@ class TransformerModel(BundleModel):
 
     Args:
         name: in addresses, here and at the predictor.
-        open_bundle: see `BundleModel`; only the ends of the bundle are used.
+        open_bundle: see `BundleModel`; only the ends of the bundle are used, and its model need not be there.
         limits: see `Limits`.
         asker: the way to the predictor.
     """
@@ -48,6 +48,13 @@ class TransformerModel(BundleModel):
         super().__init__(name, open_bundle, limits)
         self._asker = asker
         self._again_at = 0.0
+
+    @staticmethod
+    def _row_seconds(bundle: Bundle) -> float:
+        """Return how long an instance of typical size takes to encode; the model is another server's."""
+        began = time.thread_time()
+        bundle.encode([bundle.example()])
+        return time.thread_time() - began
 
     async def compute(self, asked: Instances, served: Served, headers: Mapping[str, str]) -> Any:
         """Answer instances. Raises `InvalidRequest`, `Overloaded`, `PredictorUnavailable`."""

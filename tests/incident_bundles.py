@@ -43,7 +43,7 @@ def made(rows: int, seed: int, folder: Path) -> tuple[incidents.Incidents, Path]
 
 @pytest.fixture(scope="session")
 def incident_run(spark: object, tmp_path_factory: pytest.TempPathFactory) -> IncidentRun:
-    """Jobs on sessions of lines that have incidents. The network has hardly learnt anything; its form is any other's."""
+    """Jobs on sessions of lines that have incidents. The network has hardly learnt a thing; its form is any other's."""
     folder = tmp_path_factory.mktemp("incidents")
     simulated, data = made(1_500, 3, folder)
     with features_at(folder / "features"):

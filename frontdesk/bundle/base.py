@@ -100,6 +100,7 @@ class Bundle(ABC):
         taxonomy: str | None = None,
         taxonomy_version: str | None = None,
         policy: str | None = None,
+        ends: bool = False,
     ) -> Bundle:
         """Verify and open a bundle.
 
@@ -110,18 +111,21 @@ class Bundle(ABC):
             taxonomy_version: a day, in whose labels it answers; without it the newest of ``taxonomy``, or with neither
                 those that it was trained with. Bundles that answer with anything but labels heed neither.
             policy: a policy file, see `frontdesk.policy_file`; without it, the bundle's own policy decides.
+            ends: open it without its model, for `encode` and `decide` alone; only what these read is verified and
+                loaded. Not where it answers in the labels of another file or day: those may need the model.
 
         Raises:
             BundleError: a file is missing, altered, unlisted or unreadable, or the golden rows differ.
             UnreadableFile, StorageError: the ``s3://`` address does not answer.
             BadTaxonomy, UsageError: the label or policy file does not fit the bundle, or there is none.
         """
-        folder = local_copy(location)
-        manifest = verify_bundle(folder)
+        ends = ends and taxonomy is None and taxonomy_version is None
+        folder = local_copy(location, ends=ends)
+        manifest = verify_bundle(folder, ends=ends)
         module, _, function = KINDS[manifest["model_kind"]].opener.partition(":")
         try:
             opener = getattr(importlib.import_module(module), function)
-            bundle = cast(Bundle, opener(folder, manifest, engine))
+            bundle = cast(Bundle, opener(folder, manifest, None if ends else engine))
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, OSError) as error:
             words = f"the bundle is complete but cannot be understood ({type(error).__name__})"
             raise BundleError(words, where=str(location), remedy="Use the release that made it") from error
@@ -179,6 +183,15 @@ class Bundle(ABC):
             degraded: one of them was there once, or may be.
         """
         return answer
+
+    def explain(self, encoded: Encoded, outputs: Arrays, answers: Sequence[Any]) -> Sequence[Any]:
+        """Add to answers why they are as they are, where a part of the model can be taken apart exactly.
+
+        Args:
+            encoded, outputs: the request and what `run` said.
+            answers: of `decide`.
+        """
+        return answers
 
     @abstractmethod
     def pack(self, asked: Any) -> dict[str, np.ndarray]:

@@ -169,8 +169,17 @@ def manifest_at(location: str) -> dict[str, Any]:
         raise BundleError("there is no bundle here: no manifest.json", where=location, remedy=remedy) from error
 
 
-def verify_bundle(folder: Path) -> dict[str, Any]:
+def ends_of(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the files of a bundle that are read where its model is another server's."""
+    return (SPEC, TAXONOMY, POLICY, METRICS, *KINDS[manifest["model_kind"]].ends)
+
+
+def verify_bundle(folder: Path, *, ends: bool = False) -> dict[str, Any]:
     """Check that a folder holds exactly the files of its manifest, each with its size and digest; return the manifest.
+
+    Args:
+        folder: of the bundle.
+        ends: check those of `ends_of` only; no other file needs to be there.
 
     Raises:
         BundleError: names the first file that is missing, altered or not listed.
@@ -180,8 +189,8 @@ def verify_bundle(folder: Path) -> dict[str, Any]:
     except OSError as error:
         remedy = "Point to a folder that `frontdesk run` wrote"
         raise BundleError("there is no bundle here: no manifest.json", where=str(folder), remedy=remedy) from error
-    for name, entry in manifest["files"].items():
-        path = folder / name
+    for name in ends_of(manifest) if ends else manifest["files"]:
+        entry, path = manifest["files"][name], folder / name
         if not path.is_file():
             raise BundleError("a file of the bundle is missing", where=name, remedy=_REMEDY)
         if path.stat().st_size != entry["bytes"] or file_digest(path) != entry["sha256"]:
@@ -194,10 +203,14 @@ def verify_bundle(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def local_copy(location: str | Path) -> Path:
+def local_copy(location: str | Path, *, ends: bool = False) -> Path:
     """Return the local folder of a bundle; an ``s3://`` one is copied once, into the user's cache.
 
     The copy is kept under the digest of its manifest, so an altered or replaced bundle is another folder.
+
+    Args:
+        location: of the bundle.
+        ends: copy the files of `ends_of` only, to a folder of their own.
     """
     uri = str(location)
     if not uri.startswith("s3://"):
@@ -205,11 +218,12 @@ def local_copy(location: str | Path) -> Path:
     with reading(f"{uri.rstrip('/')}/{MANIFEST}") as file:
         content = bytes(file.read())
     manifest = parse_manifest(content)
-    folder = _cache() / digest(content)[:20]
+    folder = _cache() / (digest(content)[:20] + ("-ends" if ends else ""))
     if folder.is_dir():
         return folder
     with _replacing(folder) as scratch:
-        for name, entry in manifest["files"].items():
+        for name in ends_of(manifest) if ends else manifest["files"]:
+            entry = manifest["files"][name]
             with reading(f"{uri.rstrip('/')}/{name}") as source, (scratch / name).open("wb") as sink:
                 if source.size() != entry["bytes"]:
                     raise BundleError("a file of the bundle has another size", where=name, remedy=_REMEDY)
@@ -218,7 +232,7 @@ def local_copy(location: str | Path) -> Path:
                 except OSError as error:
                     raise StorageError(f"reading stopped ({type(error).__name__})", where=uri) from error
         (scratch / MANIFEST).write_bytes(content)
-        verify_bundle(scratch)
+        verify_bundle(scratch, ends=ends)
     return folder
 
 

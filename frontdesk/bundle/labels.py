@@ -14,6 +14,7 @@ import pyarrow as pa
 from pydantic import TypeAdapter
 
 from frontdesk.bundle.base import Arrays, Bundle, Encoded, InputKind, InstanceError, Output
+from frontdesk.bundle.explaining import LinearPart, explained
 from frontdesk.bundle.folder import POLICY, TAXONOMY, parsed
 from frontdesk.decisions import Policy, decide
 from frontdesk.errors import BundleError, InvalidRequest, PredictorUnavailable, UsageError
@@ -64,7 +65,10 @@ class LabelBundle(Bundle):
         prototypes: ``{head: places of its labels}``; empty for a model that gives texts no vectors.
         history: the label file that answers are by; None where there is none.
         served: the policy file that decides; None where the bundle's own policy does.
+        linear_part: what of the model is linear in the words; None where nothing is.
     """
+
+    linear_part: LinearPart | None = None
 
     def __init__(self, folder: Path, manifest: dict[str, Any], spec: Spec, model: Model) -> None:
         super().__init__(folder, manifest)
@@ -100,10 +104,11 @@ class LabelBundle(Bundle):
         taxonomy: str | None = None,
         taxonomy_version: str | None = None,
         policy: str | None = None,
+        ends: bool = False,
     ) -> LabelBundle:
         """Open a bundle that answers with labels; see `Bundle.load`. Raises `BundleError` for one of another form."""
         bundle = Bundle.load(
-            location, engine=engine, taxonomy=taxonomy, taxonomy_version=taxonomy_version, policy=policy
+            location, engine=engine, taxonomy=taxonomy, taxonomy_version=taxonomy_version, policy=policy, ends=ends
         )
         if not isinstance(bundle, LabelBundle):
             words = f"a bundle of {bundle.manifest['model_kind']} does not answer with labels"
@@ -294,6 +299,19 @@ class LabelBundle(Bundle):
                     for said in answer.labels.values():
                         said.decision, said.level, said.reason = "abstain", "none", "out_of_scope"
             answer.automatic_reply = served.automatic_reply(answer.labels)
+
+    def explain(self, encoded: Encoded, outputs: Arrays, answers: Sequence[Prediction]) -> Sequence[Prediction]:
+        """Take apart what each label owes to the words; see `frontdesk.bundle.explaining`.
+
+        Answers in other labels than those of training stay as they are: there several labels' parts are mixed.
+        """
+        if self.linear_part is not None and self._view is None and not self._new:
+            columns = encoded.asked.values
+            for row, answer in enumerate(answers):
+                record = {name: [values[row]] for name, values in columns.items()}
+                said = {head: outputs[head][row] for head in answer.labels}
+                answer.explanation = explained(self.linear_part, record, said, answer, self.spec.labels)
+        return answers
 
     def moment_of(self, instance: Mapping[str, Any]) -> float | None:
         """Return a record's ``created_at``."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -57,6 +58,23 @@ def grams_of(text: str) -> Iterator[tuple[str, Counter[str]]]:
                 break
             counts += [padded[at : at + width] for at in range(len(padded) - width + 1)]
     yield SEQUENCES, Counter(counts)
+
+
+def placed_grams(text: str) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield every gram of `grams_of`, its kind's letter first, once per place where it stands.
+
+    With it come the words of ``text.split()`` that it stands in: one, or the two of a pair.
+    """
+    begins = [found.start() for found in re.finditer(r"\S+", text)]
+    words = [(found[0], bisect_right(begins, found.start()) - 1) for found in _WORD.finditer(text)]
+    for word, place in words:
+        yield WORDS + word, (place,)
+    for (first, one), (second, other) in itertools.pairwise(words):
+        yield f"{WORDS}{first} {second}", (one, other)
+    for place, word in enumerate(text.split()):
+        for gram in grams_of(word):
+            if gram[0] == SEQUENCES:
+                yield from ((SEQUENCES + name, (place,)) for name in gram[1].elements())
 
 
 class Grams:

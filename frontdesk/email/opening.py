@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from frontdesk.bundle.absent import AbsentModel
 from frontdesk.bundle.folder import SPEC, parsed
 from frontdesk.bundle.labels import LabelBundle
 from frontdesk.email.engines import open_email_engine
@@ -30,14 +31,20 @@ class EmailBundle(LabelBundle):
     partial = True
 
     def __init__(
-        self, folder: Path, manifest: dict[str, Any], spec: Spec, model: MailEngine, preparation: MailPreparation
+        self,
+        folder: Path,
+        manifest: dict[str, Any],
+        spec: Spec,
+        model: MailEngine | None,
+        preparation: MailPreparation,
     ) -> None:
-        super().__init__(folder, manifest, spec, model)
+        super().__init__(folder, manifest, spec, model or AbsentModel())
         self.preparation, self._engine = preparation, model
-        self.prototypes = load_prototypes(folder, spec.labels)
+        self.prototypes = {} if model is None else load_prototypes(folder, spec.labels)
 
     def vectors(self, columns: Mapping[str, Sequence[Any]], rows: int) -> np.ndarray:
         """Return the places of prepared texts in the latent space, float32 [rows, D]."""
+        assert self._engine is not None
         return self._engine.vectors(columns, rows)
 
     def prepared(self, rows: pa.RecordBatch) -> pa.RecordBatch:
@@ -53,9 +60,12 @@ class EmailBundle(LabelBundle):
         return value or ""
 
 
-def open_email(folder: Path, manifest: dict[str, Any], engine: str) -> EmailBundle:
-    """Open a mail model by an engine that gives the golden rows their probabilities."""
+def open_email(folder: Path, manifest: dict[str, Any], engine: str | None) -> EmailBundle:
+    """Open a mail model by an engine that gives the golden rows their probabilities; None: without the model."""
     spec = Spec.from_json(parsed(folder, SPEC))
     parameters = parsed(folder, CONFIG)["parameters"]
     preparation = MailPreparation(masking=parameters["masking"])  # pseudonyms are for what is stored
-    return EmailBundle(folder, manifest, spec, open_email_engine(folder, spec, engine), preparation)
+    model = None if engine is None else open_email_engine(folder, spec, engine)
+    bundle = EmailBundle(folder, manifest, spec, model, preparation)
+    bundle.linear_part = None if model is None else model.linear_part()
+    return bundle

@@ -137,16 +137,4 @@ class EvGen:
 def _prefix(sessions: SessionSet, asker: np.ndarray, length: int) -> Session:
     """Return a session's first rows as a request; the asker is session, operator, line, features: int [3 + F]."""
     place, operator, line, *features = map(int, asker)
-    whole = sessions[place]
-    cut = slice(0, length)
-    return Session(
-        whole.session_id,
-        operator,
-        line,
-        whole.start,
-        whole.tokens[cut],
-        whole.is_intent[cut],
-        whole.intents[cut],
-        whole.times[cut],
-        tuple(features),
-    )
+    return replace(sessions[place].head(length), operator=operator, line=line, features=tuple(features))

@@ -14,7 +14,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -149,7 +149,7 @@ class LiveSessions:
                 if end > begin and (end - begin + 1) * longest * longest > _CELLS_AT_ONCE:
                     break
                 end += 1
-            self._fill([_head(request) for request in requests[begin:end]])
+            self._fill([request.head(LONGEST_PASS) for request in requests[begin:end]])
             begin = end
 
     def _fill(self, requests: list[Session]) -> None:
@@ -240,10 +240,3 @@ class LiveSessions:
 def _first(request: Session) -> tuple[int, ...]:
     """Return what the first token is made of: where it changes, the session is read again."""
     return request.operator, request.line, request.weekday, request.hour, *request.features
-
-
-def _head(request: Session) -> Session:
-    """Return the part of a request that one full pass reads."""
-    cut = slice(0, LONGEST_PASS)
-    parts = {name: getattr(request, name)[cut] for name in ("tokens", "is_intent", "intents", "times")}
-    return replace(request, **parts)

@@ -14,7 +14,7 @@ import pyarrow as pa
 from frontdesk.bundle.base import Arrays, Bundle, Encoded, Output
 from frontdesk.bundle.folder import POLICY, SPEC, TAXONOMY, parsed, save_bundle
 from frontdesk.cells import stamp
-from frontdesk.errors import BundleError, UsageError
+from frontdesk.errors import BundleError, PredictorUnavailable, UsageError
 from frontdesk.golden import GOLDEN
 from frontdesk.intent.configuration import Configuration, parse_configuration
 from frontdesk.intent.evgen import CONFIG, COUNTS, WEIGHTS, EvGen
@@ -77,7 +77,7 @@ class IntentBundle(Bundle):
         recommender: the models behind `predict`.
     """
 
-    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, manifest: dict[str, Any], *, with_network: bool = True) -> None:
         super().__init__(folder, manifest)
         spec, policy = parsed(folder, SPEC), parsed(folder, POLICY)
         self.tokenizer = Tokenizer.from_json(spec["tokenizer"])
@@ -88,14 +88,14 @@ class IntentBundle(Bundle):
         validity = {name: _validity(bounds) for name, bounds in policy["validity"].items()}
         if parsed(folder, TAXONOMY)["intents"] != list(self.tokenizer.intents):
             raise BundleError("the intents are not those of spec.json", where=TAXONOMY)
-        self.evgen = open_evgen(folder, self.tokenizer)
+        evgen = open_evgen(folder, self.tokenizer) if with_network else None
         tables = {
             "all": MarkovTable.from_arrays(map_arrays(folder / MARKOV)),
             "intents": MarkovTable.from_arrays(map_arrays(folder / MARKOV_INTENTS)),
         }
         toppop = TopPop.from_arrays(map_arrays(folder / TOPPOP))
         store = _shared_store(self.tokenizer, tables["all"])
-        self.recommender = Recommender(self.tokenizer, self.configuration, self.evgen, tables, toppop, validity, store)
+        self.recommender = Recommender(self.tokenizer, self.configuration, evgen, tables, toppop, validity, store)
         self.inputs = {
             "session": "category",
             "operator": "category",
@@ -112,6 +112,13 @@ class IntentBundle(Bundle):
             "intents": Output("BYTES", lambda answer: orjson.dumps([one.id for one in answer.intents]).decode()),
             "scores": Output("BYTES", lambda answer: orjson.dumps([one.score for one in answer.intents]).decode()),
         }
+
+    @property
+    def evgen(self) -> EvGen:
+        """The network with its counts. Raises `PredictorUnavailable` where another server holds it."""
+        if self.recommender.evgen is None:
+            raise PredictorUnavailable("the model is another server's", remedy="Ask its predictor")
+        return self.recommender.evgen
 
     def encode(self, instances: Any) -> Encoded:
         """Check and tokenise request instances; see `frontdesk.intent.requests`. Raises `InvalidRequest`."""
@@ -162,13 +169,17 @@ class IntentBundle(Bundle):
         return orjson.dumps(answers)
 
 
-def open_bundle(folder: Path, manifest: dict[str, Any], engine: str) -> IntentBundle:
+def open_bundle(folder: Path, manifest: dict[str, Any], engine: str | None) -> IntentBundle:
     """Open the verified folder of a bundle and check both ways of asking the network against the golden rows.
+
+    None as the engine opens it without the network, whose place the Markov table takes.
 
     Raises:
         UsageError: another engine than ``auto`` and ``arrays``.
         BundleError: a golden row differs.
     """
+    if engine is None:
+        return IntentBundle(folder, manifest, with_network=False)
     if engine not in ("auto", "arrays"):
         raise UsageError(f"there is no engine {engine!r} of intents", remedy="Engines: auto, arrays")
     bundle = IntentBundle(folder, manifest)
@@ -217,24 +228,10 @@ def cached_steps(evgen: EvGen) -> Scores:
         live = evgen.live(max(len(sessions), 1))
         longest = max(len(session.tokens) for session in sessions)
         for length in range(longest):
-            live.logits([_cut(session, length) for session in sessions])
+            live.logits([session.head(length) for session in sessions])
         return evgen.scores(sessions, live=live)
 
     return scores
-
-
-def _cut(session: Session, length: int) -> Session:
-    rows = slice(0, length)
-    return Session(
-        session.session_id,
-        session.operator,
-        session.line,
-        session.start,
-        session.tokens[rows],
-        session.is_intent[rows],
-        session.intents[rows],
-        session.times[rows],
-    )
 
 
 def _validity(bounds: Mapping[str, str | None]) -> Validity:

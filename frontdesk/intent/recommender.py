@@ -86,7 +86,7 @@ class Recommender:
     Args:
         tokenizer: of all of them.
         configuration: the desk's settings.
-        evgen: the network with its counts.
+        evgen: the network with its counts; None where another server holds it.
         tables: the Markov tables by context: ``all`` rows, or ``intents`` only.
         toppop: for sessions that say nothing yet, and to fill lists.
         validity: when procedures may be opened.
@@ -97,7 +97,7 @@ class Recommender:
         self,
         tokenizer: Tokenizer,
         configuration: Configuration,
-        evgen: EvGen,
+        evgen: EvGen | None,
         tables: dict[str, MarkovTable],
         toppop: TopPop,
         validity: dict[str, Validity],
@@ -106,7 +106,7 @@ class Recommender:
         self.tokenizer, self.configuration = tokenizer, configuration
         self.evgen, self.tables, self.toppop, self.validity = evgen, tables, toppop, validity
         self.store = store
-        self.live = evgen.live()
+        self.live = None if evgen is None else evgen.live()
         self._memory = threading.Lock()
 
     def ask(self, requests: Sequence[SuggestionRequest]) -> list[Asked]:
@@ -166,9 +166,12 @@ class Recommender:
     def network_scores(self, sessions: Sequence[Session]) -> list[np.ndarray | None]:
         """Return the network's shares of the next intent, float32 [K], for each session.
 
-        A session without a name (``""``) is not remembered. None stands where the memory is busy for too long.
+        A session without a name (``""``) is not remembered. None stands where the memory is busy for too long, and
+        everywhere without the network.
         """
         scores: list[np.ndarray | None] = [None] * len(sessions)
+        if self.evgen is None:
+            return scores
         named = [row for row, session in enumerate(sessions) if session.session_id]
         for begin in range(0, len(named), _AT_ONCE):
             if begin:

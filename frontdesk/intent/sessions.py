@@ -8,7 +8,7 @@ carries them) and every token before t, and nothing of row t itself.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from types import MappingProxyType
@@ -53,6 +53,11 @@ class Session:
     intents: np.ndarray
     times: np.ndarray
     features: tuple[int, ...] = ()
+
+    def head(self, rows: int) -> Session:
+        """Return the session with its first rows only."""
+        parts = {name: getattr(self, name)[:rows] for name in ("tokens", "is_intent", "intents", "times")}
+        return replace(self, **parts)
 
     @property
     def weekday(self) -> int:

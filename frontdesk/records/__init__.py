@@ -3,7 +3,7 @@
 from frontdesk.records.contract import Columns
 from frontdesk.records.email import DEFAULT_EMAIL_COLUMNS, EmailColumns, EmailLabels
 from frontdesk.records.parsing import default_columns, load_columns, parse_columns
-from frontdesk.records.predictions import Alternative, LabelPrediction, Level, Prediction
+from frontdesk.records.predictions import Alternative, Explanation, LabelPrediction, Level, Prediction, Share
 from frontdesk.records.ticket import DEFAULT_TICKET_COLUMNS, TicketColumns
 
 __all__ = [
@@ -13,9 +13,11 @@ __all__ = [
     "Columns",
     "EmailColumns",
     "EmailLabels",
+    "Explanation",
     "LabelPrediction",
     "Level",
     "Prediction",
+    "Share",
     "TicketColumns",
     "default_columns",
     "load_columns",

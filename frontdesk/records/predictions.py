@@ -41,6 +41,30 @@ class LabelPrediction(BaseModel):
     backoff: Alternative | None = None
 
 
+class Share(BaseModel):
+    """A word of the text as the model reads it, and what it adds to a difference."""
+
+    token: str
+    share: float
+
+
+class Explanation(BaseModel):
+    """Why a label and not the next one: the words' shares and the rest add up to the difference.
+
+    Attributes:
+        against: the most likely other label.
+        difference: natural logarithm of how many times as likely the label is.
+        tokens: the words in their order; what each adds through the linear part of the model, exactly.
+        rest: what everything else adds: the parts that are not linear in the words, the other fields, how frequent the
+            labels are.
+    """
+
+    against: str
+    difference: float
+    tokens: list[Share]
+    rest: float
+
+
 class Prediction(BaseModel):
     """The answer for one record.
 
@@ -49,6 +73,7 @@ class Prediction(BaseModel):
             history.
         automatic_reply: the reply that may be sent without a person, because the policy says that it only informs.
         policy: version of the policy file that decided; None for the bundle's own policy.
+        explanation: per head, where it was asked for and the model has a linear part.
         missing_features: features of the feature store that took what training used for missing ones; None where there
             are none, and for a model without any.
         degraded: some of them because the store did not answer in time, or only with old values.
@@ -61,5 +86,6 @@ class Prediction(BaseModel):
     scope: float | None = None
     automatic_reply: str | None = None
     policy: str | None = None
+    explanation: dict[str, Explanation] | None = None
     missing_features: list[str] | None = None
     degraded: bool | None = None

@@ -227,7 +227,12 @@ def test_the_playground_shows_what_is_read_and_why(page: Page, site: Site) -> No
     expect(page.get_by_role("row", name="Billing > Refund 97.0 %")).to_be_visible()
     expect(page.get_by_text("Billing > <b>Invoice</b>")).to_be_visible()
     expect(page.locator(".read").first).to_have_text("refund please")
-    marked = page.locator(".words mark.for.s3")
+    exact = page.locator(".exact")
+    expect(exact.locator("mark.for.s3")).to_have_text("<b>REFUND</b>")
+    sum_, rest = (float(page.locator(f".exact-{part}").inner_text()) for part in ("sum", "rest"))
+    assert (sum_, rest) == (1.9, 0.5)  # nineteen letters
+    expect(page.get_by_text(f"+{sum_ + rest:.2f}, these words give")).to_be_visible()
+    marked = page.get_by_role("region", name="Why", exact=True).locator(".words mark.for.s3")
     expect(marked).to_have_count(1)
     expect(marked).to_have_text("<b>REFUND</b>")
     assert page.evaluate("window.hacked") is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +78,7 @@ def test_the_example_and_the_command_are_the_simulators(tmp_path: Path) -> None:
     arguments = ["simulate", "intent", "--rows", "60", "--out", str(tmp_path / "s.csv")]
     assert CliRunner().invoke(app, [*arguments, "--features", str(tmp_path / "f")]).exit_code == 0
     assert {path.name for path in (tmp_path / "f").iterdir()} == {"line_state", "operator_profile"}
-    assert (tmp_path / "s.csv").read_text().splitlines()[0].startswith("session_id,operator,line,timestamp")
+    assert (tmp_path / "s.csv").read_text().splitlines()[0].startswith('"session_id","operator","line"')
 
 
 def test_incidents_decide_the_errand_and_are_written_down() -> None:
@@ -86,10 +87,11 @@ def test_incidents_decide_the_errand_and_are_written_down() -> None:
     states = simulated.features["line_state"].to_pylist()
     assert all(row["event_timestamp"] < row["created"] for row in states)
     sessions = {row["session_id"]: row for row in reversed(simulated.table.to_pylist())}
+    by_line = {line: [one for one in states if one["line"] == line] for line in incidents.LINES}
     caused = []
     for row in sessions.values():
-        before = [one for one in states if one["line"] == row["line"] and one["event_timestamp"] <= row["timestamp"]]
-        kind = max(before, key=lambda one: one["event_timestamp"])["open_incident"]
+        own = by_line[row["line"]]
+        kind = own[bisect_right(own, row["timestamp"], key=lambda one: one["event_timestamp"]) - 1]["open_incident"]
         if kind != incidents.QUIET:
             line = incidents.sessions.world()[row["line"]]
             caused.append(list(line.errands)[incidents.KINDS[kind]] == row["true_errand"])

@@ -247,3 +247,17 @@ def test_grpc_refuses_as_http_does(server: ServerProcess, grpc_port: int) -> Non
             assert caught.value.code().name == status
             assert words in caught.value.details()
         assert rpc.stub.ServerReady(rpc.messages.ServerReadyRequest()).ready
+
+
+def test_one_instance_is_explained_where_it_is_asked_for(server: ServerProcess) -> None:
+    body = {"instances": [TICKET], "parameters": {"explain": True}}
+    (answer,) = server.client.post(V1, json=body).json()["predictions"]
+    (plain,) = server.client.post(V1, json={"instances": [TICKET]}).json()["predictions"]
+    assert answer.pop("explanation").keys() == plain["labels"].keys()
+    assert answer == plain
+    refused = server.client.post(V1, json=body | {"instances": [TICKET, TICKET]})
+    assert (refused.status_code, "parameters.explain" in refused.text) == (400, True)
+    assert 'frontdesk_explanations_total{model="ticket"} 1.0' in server.client.get("/metrics").text
+    classical = next(name for name in server.client.get("/v1/models").json()["models"] if name != "ticket")
+    (other,) = server.client.post(f"/v1/models/{classical}:predict", json=body).json()["predictions"]
+    assert "explanation" not in other  # nothing of v1 is linear in the words

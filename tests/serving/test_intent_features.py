@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from frontdesk.errors import InvalidRequest
@@ -22,6 +23,7 @@ from frontdesk.intent.opening import IntentBundle, load_intents
 from frontdesk.serving.features import FeatureBundle, TimedReader
 from frontdesk.serving.features import with_features as with_store
 from frontdesk.simulation.errands import LINES
+from frontdesk.simulation.histories import write_feature_tables
 from tests.history_bundles import features_at
 from tests.incident_bundles import MAPPING, IncidentRun
 from tests.serving.process import ServerProcess
@@ -38,10 +40,16 @@ def plain(incident_run: IncidentRun) -> IntentBundle:
 
 
 @pytest.fixture(scope="module")
-def filled_store(incident_run: IncidentRun) -> Path:
-    """The feature tables with a SQLite that knows what had happened by `NOW`."""
-    materialise(open_repository(str(incident_run.features)), NOW)
-    return incident_run.features
+def filled_store(incident_run: IncidentRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What had been written down by `NOW`, in a SQLite beside the tables."""
+    folder = tmp_path_factory.mktemp("known")
+    known = {
+        view: table.filter(pc.less_equal(table["created"], pa.scalar(NOW, table["created"].type)))
+        for view, table in incident_run.simulated.features.items()
+    }
+    write_feature_tables(known, folder)
+    materialise(open_repository(str(folder)), NOW)
+    return folder
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from frontdesk import Bundle, __version__
 from frontdesk.bundle import local_copy, save_bundle, update_bundle, verify_bundle
 from frontdesk.card import model_card
 from frontdesk.decisions import Policy
-from frontdesk.errors import BundleError, FrontdeskError, InvalidRequest, UnreadableFile
+from frontdesk.errors import BundleError, FrontdeskError, InvalidRequest, PredictorUnavailable, UnreadableFile
 from frontdesk.fusion import fuse_classical, fuse_network
 from frontdesk.golden import golden_inputs, golden_table
 from frontdesk.storage import MANIFEST, Store, canonical_json
@@ -283,3 +283,21 @@ def test_a_bundle_loads_from_s3_by_way_of_a_verified_copy(made, s3, tmp_path, mo
     with pytest.raises(UnreadableFile):
         Bundle.load(s3.uri("models/none"))
     assert [path.name for path in copy.parent.iterdir()] == [copy.name]
+
+
+def test_the_ends_of_a_bundle_need_nothing_of_its_model(bundle):
+    for name in ("model.onnx", "weights.safetensors", "golden.parquet"):
+        (bundle / name).unlink()
+    opened = Bundle.load(bundle, ends=True)
+    encoded = opened.encode([{"subject": "refund"}])
+    with pytest.raises(PredictorUnavailable):
+        opened.run(encoded.asked)
+    with pytest.raises(BundleError):
+        Bundle.load(bundle)
+
+
+@pytest.mark.parametrize("name", ["spec.json", "taxonomy.json", "policy.json", "metrics.json"])
+def test_what_the_ends_read_is_verified(bundle, name):
+    (bundle / name).write_bytes((bundle / name).read_bytes() + b" ")
+    with pytest.raises(BundleError, match="altered"):
+        Bundle.load(bundle, ends=True)

@@ -15,6 +15,7 @@ from frontdesk.email.batches import packed
 from frontdesk.email.combination import Scores, combine
 from frontdesk.email.encoding import EmailEncoder
 from frontdesk.email.files import GramPath, load_combination
+from frontdesk.email.gram_part import GramPart
 from frontdesk.email.latent import project
 from frontdesk.email.linear import level_places
 from frontdesk.email.tokens import TOKENIZER
@@ -66,6 +67,12 @@ class MailEngine:
         assert self._grams is not None
         bags = self._grams.grams.bags(self._encoder.tokens(columns, rows))
         return project(bags, self._grams.directions)
+
+    def linear_part(self) -> GramPart | None:
+        """Return what is linear in the words; None with a pretrained encoder."""
+        if self._grams is None:
+            return None
+        return GramPart(self._encoder, self._grams, self._combination, self._heads)
 
     def scores(self, columns: Mapping[str, Sequence[Any]], rows: int) -> Scores:
         """Return what each model says of raw columns: ``{head: [network's logits, linear path's scores]}``."""

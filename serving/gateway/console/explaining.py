@@ -1,12 +1,15 @@
 """Why a label was chosen, and what cleaning took away.
 
-Every word of a text is left out once and the model asked again (occlusion, Zeiler and Fergus 2014): how much less
-likely the label is then, is the word's share in it. That holds for any model behind any server, and shows what the
-model does, not what it should.
+Two views. The exact one: the model server takes apart the part of the model that is linear in the words
+(`frontdesk.bundle.explaining`), and the words' shares and the rest add up. The other: every word of a text is left out
+once and the model asked again (occlusion, Zeiler and Fergus 2014): how much less likely the label is then. That holds
+for any model behind any server and sees all of it, but its effects add up to nothing. Both show what the model does,
+not what it should.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -49,6 +52,37 @@ class Cleaned:
 
     text: str
     removed: list[tuple[str, str, str]]
+
+
+@dataclass(frozen=True)
+class Exact:
+    """What a label owes to the words, through the part of the model that is linear in them.
+
+    Attributes:
+        against: the next label.
+        times: how many times as likely the label is.
+        words: as the model reads them; the effect is what a word adds to the logarithm of `times`.
+        sum: of the words' effects.
+        rest: what everything else adds.
+    """
+
+    against: str
+    times: float
+    words: list[Word]
+    sum: float
+    rest: float
+
+
+def exact(answer: dict[str, Any], head: str) -> Exact | None:
+    """Return the exact view of a head's label; None where the server gave none."""
+    given = (answer.get("explanation") or {}).get(head)
+    if given is None:
+        return None
+    shares = [(str(one["token"]), float(one["share"])) for one in given["tokens"]]
+    most = max((abs(share) for _, share in shares), default=0.0) or 1.0
+    words = [Word(token, " ", share, round(3 * share / most)) for token, share in shares]
+    total = math.fsum(share for _, share in shares)
+    return Exact(given["against"], math.exp(min(given["difference"], 50.0)), words, total, given["rest"])
 
 
 def cleaned(recipe: str, field: str, text: str) -> Cleaned:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from frontdesk.errors import InvalidRequest
 from frontdesk.serving.gateway.console.bundles import inputs_of
-from frontdesk.serving.gateway.console.explaining import Cleaned, Word, cleaned, explain
+from frontdesk.serving.gateway.console.explaining import Cleaned, Exact, Word, cleaned, exact, explain
 from frontdesk.serving.gateway.console.pages import page
 from frontdesk.serving.gateway.console.parts import Console
 from frontdesk.serving.gateway.console.session import Session
@@ -44,6 +44,7 @@ class Found:
         words: per text field, for `head`.
         head: whose label is explained.
         rows: for sessions: each event with whether the first intent stays without it.
+        exact: of the label of `head`, where the model server takes it apart.
     """
 
     answer: dict[str, Any]
@@ -52,6 +53,7 @@ class Found:
     words: dict[str, list[Word]]
     head: str
     rows: list[tuple[str, bool]]
+    exact: Exact | None = None
 
 
 async def show(
@@ -90,14 +92,16 @@ async def show(
     )
 
 
-async def _ask(gateway: Gateway, recipe: str, instances: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    return await gateway.models.predict(recipe, instances, seconds=_SECONDS)
+async def _ask(
+    gateway: Gateway, recipe: str, instances: Sequence[dict[str, Any]], **parameters: Any
+) -> list[dict[str, Any]]:
+    return await gateway.models.predict(recipe, instances, seconds=_SECONDS, parameters=parameters)
 
 
 async def _labels(gateway: Gateway, recipe: str, inputs: dict[str, str], values: dict[str, str], wanted: str) -> Found:
     instance = {name: value for name, kind in inputs.items() if (value := _value(kind, values[name], name)) is not None}
     began = time.perf_counter()
-    (answer,) = await _ask(gateway, recipe, [instance])
+    (answer,) = await _ask(gateway, recipe, [instance], explain=True)
     milliseconds = 1e3 * (time.perf_counter() - began)
     head = wanted if wanted in answer["labels"] else next(iter(answer["labels"]))
     texts = [name for name, kind in inputs.items() if kind == "text" and values[name].strip()]
@@ -106,7 +110,8 @@ async def _labels(gateway: Gateway, recipe: str, inputs: dict[str, str], values:
         return await _ask(gateway, recipe, instances)
 
     words = {name: await explain(ask, instance, name, head, answer) for name in texts}
-    return Found(answer, milliseconds, {name: cleaned(recipe, name, values[name]) for name in texts}, words, head, [])
+    read = {name: cleaned(recipe, name, values[name]) for name in texts}
+    return Found(answer, milliseconds, read, words, head, [], exact(answer, head))
 
 
 def _value(kind: str, text: str, name: str) -> str | float | None:
