@@ -161,8 +161,9 @@ def _bootstrap(control: np.ndarray, treatment: np.ndarray, alpha: float, seed: i
 def _bucketed(values: np.ndarray, random: np.random.Generator) -> np.ndarray:
     if len(values) <= _BUCKETS:
         return values
-    buckets = np.array_split(random.permutation(values), _BUCKETS)
-    return np.array([bucket.mean() for bucket in buckets])
+    starts = np.arange(_BUCKETS) * len(values) // _BUCKETS
+    sums = np.add.reduceat(random.permutation(values), starts)
+    return np.asarray(sums / np.diff(starts, append=len(values)))
 
 
 def _plain(values: dict[str, Any]) -> dict[str, float | None]:
