@@ -144,8 +144,8 @@ def table(runs: int, seed: int) -> list[Line]:
     tell("-6.6 %, one look, units as planned", once, found.z[:, -1] < -limit, POWER)
     found = effects(simulated(runs, daily, seed + 4, change=EFFECT))
     tell("-6.6 %, every day, units as planned", daily, crossed(definition, found), POWER)
-    found = effects(simulated(runs, daily, seed + 5, change=EFFECT, scaled=True))
-    tell("-6.6 %, every day, spread shrinks too", daily, crossed(definition, found), None)
+    found = effects(simulated(runs, once, seed + 5, change=EFFECT, scaled=True))
+    tell("-6.6 %, one look, the spread shrinks too", once, found.z[:, -1] < -limit, None)
     found = effects(simulated(runs, fewer, seed + 6, change=EFFECT, correlation=0.8))
     tell("-6.6 %, every day, with the time before", fewer, crossed(definition, found), POWER)
     for name, share in (("sample ratio as declared", 0.5), ("sample ratio 47 : 53", 0.53)):

@@ -58,14 +58,13 @@ def boundaries(information: Sequence[float], time: Sequence[float], alpha: float
             least, most = -0.9 * ndtri(total[look] / 2), -ndtri(increments[look] / 2) + 1e-6
             outside = functools.partial(_excess, step, np.sqrt(amount), increments[look])
             exact = increments[look] > _SMALL
-            critical[look] = brentq(outside, least, most, xtol=1e-7) if exact else most
+            critical[look] = brentq(outside, least, most, xtol=1e-5) if exact else most
         density.stop(amount, critical[look], step, following)
     return critical
 
 
 def _excess(step: _Step, scale: float, wanted: float, critical: float) -> float:
-    below, above = step.outside(critical * scale)
-    return below + above - wanted
+    return 2 * step.above(critical * scale) - wanted  # without a drift, both sides are alike
 
 
 def crossing(information: Sequence[float], critical: np.ndarray, drift: float) -> tuple[float, float]:
@@ -80,8 +79,8 @@ def crossing(information: Sequence[float], critical: np.ndarray, drift: float) -
     for amount, following, limit in zip(amounts, [*amounts[1:], None], critical, strict=True):
         step = density.towards(amount)
         if np.isfinite(limit):
-            low, high = step.outside(limit * np.sqrt(amount))
-            below, above = below + low, above + high
+            below += step.below(-limit * np.sqrt(amount))
+            above += step.above(limit * np.sqrt(amount))
         density.stop(amount, limit, step, following)
     return below, above
 
@@ -112,14 +111,17 @@ class _Step:
     def __init__(self, places: np.ndarray, weights: np.ndarray, mean: float, spread: float) -> None:
         self.places, self.weights, self.mean, self.spread = places, weights, mean, spread
 
-    def outside(self, limit: float) -> tuple[float, float]:
-        """Return the mass that lands below ``-limit`` and above ``limit``."""
+    def above(self, limit: float) -> float:
+        """Return the mass that lands above a limit."""
         from scipy.special import ndtr
 
-        centre = self.places + self.mean
-        below = ndtr((-limit - centre) / self.spread) @ self.weights
-        above = ndtr((centre - limit) / self.spread) @ self.weights
-        return float(below), float(above)
+        return float(ndtr((self.places + (self.mean - limit)) / self.spread) @ self.weights)
+
+    def below(self, limit: float) -> float:
+        """Return the mass that lands below a limit."""
+        from scipy.special import ndtr
+
+        return float(ndtr(((limit - self.mean) - self.places) / self.spread) @ self.weights)
 
     def density(self, at: np.ndarray) -> np.ndarray:
         """Return the density at new places [M]."""
@@ -170,7 +172,7 @@ def _growing(information: Sequence[float]) -> list[float]:
 
 
 def _count(wanted: float) -> int:
-    return int(np.clip(-(-wanted // _NODES_STEP) * _NODES_STEP, _LEAST_NODES, _MOST_NODES))
+    return int(min(max(-(-wanted // _NODES_STEP) * _NODES_STEP, _LEAST_NODES), _MOST_NODES))
 
 
 @functools.cache
