@@ -183,13 +183,16 @@ def _what_is_ruled_out(definition: Definition, figures: Mapping[str, Any]) -> st
 
 
 def change_words(figures: Mapping[str, Any]) -> str:
-    """Return a relative change and its interval as words: ``6.6 % lower (3.1 % lower to 10.0 % lower)``."""
+    """Return a relative change and its interval as words: ``6.6 % lower (between 3.1 and 10.0 %)``."""
     if figures["relative"] is None:
         return "not to be compared yet"
     words = _change(figures["relative"])
     if figures["low"] is None or figures["high"] is None:
         return f"{words} (no interval yet)"
-    return f"{words} (interval: {_change(figures['low'])} to {_change(figures['high'])})"
+    near, far = sorted((figures["low"], figures["high"]), key=abs)
+    if near * far > 0:
+        return f"{words} (between {100 * abs(near):.1f} and {_share(abs(far))})"
+    return f"{words} (between {_change(figures['low'])} and {_change(figures['high'])})"
 
 
 def metric_words(metric: str) -> str:

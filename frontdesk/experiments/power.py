@@ -13,7 +13,7 @@ from typing import Any
 from frontdesk.errors import UsageError
 
 _MOST_UNITS = 1e10
-_MANY = 2_000
+_MANY = 20_000
 
 
 @dataclass(frozen=True)

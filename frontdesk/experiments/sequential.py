@@ -15,12 +15,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-_NODES = 128
+_LEAST_NODES, _MOST_NODES, _NODES_STEP = 64, 384, 32
 _WIDTH = 8.0
 """Standard deviations beyond which no density is left."""
 _LEAST_STEP = 1.003
-"""Information grows at least by this factor between looks: the grid cannot tell closer ones apart."""
-_TINY = 1e-15
+"""Information is taken to grow at least by this factor between looks: the grid cannot tell closer ones apart."""
+_TINY, _SMALL = 1e-300, 1e-9
+"""Alpha of a step: less than the first is nothing, less than the second is not worth a grid."""
 
 
 def spent(time: np.ndarray, alpha: float) -> np.ndarray:
@@ -43,24 +44,27 @@ def boundaries(information: Sequence[float], time: Sequence[float], alpha: float
         time: share of the horizon that has passed at each look, rising.
     """
     from scipy.optimize import brentq
+    from scipy.special import ndtri
 
-    amounts = _growing(information)
-    increments = np.diff(spent(np.asarray(time), alpha), prepend=0.0)
+    amounts, total = _growing(information), spent(np.asarray(time), alpha)
+    increments = np.diff(total, prepend=0.0)
     critical = np.full(len(amounts), np.inf)
     density = _Density()
-    for look, amount in enumerate(amounts):
+    for look, (amount, following) in enumerate(zip(amounts, [*amounts[1:], None], strict=True)):
         step = density.towards(amount)
         if increments[look] >= _TINY:
-            scale = np.sqrt(amount)
-            outside = functools.partial(_excess, step, scale, increments[look])
-            critical[look] = brentq(outside, 0.0, 2 * _WIDTH, xtol=1e-9)
-        density.stop(amount, critical[look], step)
+            # Between the values of a test that spends at this look alone all that was spent so far, and this step;
+            # the first with room for the grid's error.
+            least, most = -0.9 * ndtri(total[look] / 2), -ndtri(increments[look] / 2) + 1e-6
+            outside = functools.partial(_excess, step, np.sqrt(amount), increments[look])
+            exact = increments[look] > _SMALL
+            critical[look] = brentq(outside, least, most, xtol=1e-5) if exact else most
+        density.stop(amount, critical[look], step, following)
     return critical
 
 
 def _excess(step: _Step, scale: float, wanted: float, critical: float) -> float:
-    below, above = step.outside(critical * scale)
-    return below + above - wanted
+    return 2 * step.above(critical * scale) - wanted  # without a drift, both sides are alike
 
 
 def crossing(information: Sequence[float], critical: np.ndarray, drift: float) -> tuple[float, float]:
@@ -72,12 +76,12 @@ def crossing(information: Sequence[float], critical: np.ndarray, drift: float) -
     amounts = _growing(information)
     effect = drift / np.sqrt(amounts[-1])
     density, below, above = _Density(effect), 0.0, 0.0
-    for amount, limit in zip(amounts, critical, strict=True):
+    for amount, following, limit in zip(amounts, [*amounts[1:], None], critical, strict=True):
         step = density.towards(amount)
         if np.isfinite(limit):
-            low, high = step.outside(limit * np.sqrt(amount))
-            below, above = below + low, above + high
-        density.stop(amount, limit, step)
+            below += step.below(-limit * np.sqrt(amount))
+            above += step.above(limit * np.sqrt(amount))
+        density.stop(amount, limit, step, following)
     return below, above
 
 
@@ -107,14 +111,17 @@ class _Step:
     def __init__(self, places: np.ndarray, weights: np.ndarray, mean: float, spread: float) -> None:
         self.places, self.weights, self.mean, self.spread = places, weights, mean, spread
 
-    def outside(self, limit: float) -> tuple[float, float]:
-        """Return the mass that lands below ``-limit`` and above ``limit``."""
+    def above(self, limit: float) -> float:
+        """Return the mass that lands above a limit."""
         from scipy.special import ndtr
 
-        centre = self.places + self.mean
-        below = ndtr((-limit - centre) / self.spread) @ self.weights
-        above = ndtr((centre - limit) / self.spread) @ self.weights
-        return float(below), float(above)
+        return float(ndtr((self.places + (self.mean - limit)) / self.spread) @ self.weights)
+
+    def below(self, limit: float) -> float:
+        """Return the mass that lands below a limit."""
+        from scipy.special import ndtr
+
+        return float(ndtr(((limit - self.mean) - self.places) / self.spread) @ self.weights)
 
     def density(self, at: np.ndarray) -> np.ndarray:
         """Return the density at new places [M]."""
@@ -138,26 +145,37 @@ class _Density:
         more = amount - self._amount
         return _Step(self._places, self._weights, self._effect * more, float(np.sqrt(more)))
 
-    def stop(self, amount: float, critical: float, step: _Step) -> None:
-        """Move on, without what lies outside of the critical value."""
+    def stop(self, amount: float, critical: float, step: _Step, following: float | None) -> None:
+        """Move on, without what lies outside of the critical value; ``following`` is the next look's information."""
+        if following is None:
+            return
         scale, centre = np.sqrt(amount), self._effect * amount
         low = max(-critical * scale, centre - _WIDTH * scale)
         high = min(critical * scale, centre + _WIDTH * scale)
-        nodes, weights = _gauss_legendre()
         half = (high - low) / 2
+        # Nodes lie as close as the next move is wide: the kernel is then integrated to nine digits.
+        nodes, weights = _gauss_legendre(_count(np.pi * half / np.sqrt(following - amount)))
         places = low + half * (nodes + 1)
         self._places, self._weights = places, step.density(places) * weights * half
         self._amount = amount
 
 
 def _growing(information: Sequence[float]) -> list[float]:
+    """Return information that grows, as the true one does.
+
+    What few units claim is capped by what more of them say later: two units that happen to be alike know nothing.
+    """
     amounts: list[float] = []
-    for amount in information:
+    for amount in np.minimum.accumulate(np.asarray(information, np.float64)[::-1])[::-1]:
         amounts.append(max(float(amount), amounts[-1] * _LEAST_STEP) if amounts else float(amount))
     return amounts
 
 
+def _count(wanted: float) -> int:
+    return int(min(max(-(-wanted // _NODES_STEP) * _NODES_STEP, _LEAST_NODES), _MOST_NODES))
+
+
 @functools.cache
-def _gauss_legendre() -> tuple[np.ndarray, np.ndarray]:
-    nodes, weights = np.polynomial.legendre.leggauss(_NODES)
+def _gauss_legendre(count: int) -> tuple[np.ndarray, np.ndarray]:
+    nodes, weights = np.polynomial.legendre.leggauss(count)
     return nodes, weights

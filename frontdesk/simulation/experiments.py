@@ -88,7 +88,7 @@ def simulate(definition: Definition, *, per_day: int, effect: float = EFFECT, se
         return np.asarray(np.where(works, levels["treatment"], levels["control"]))
 
     def yes(levels: dict[str, float]) -> np.ndarray:
-        return (rng.random(total) < between(levels) * (1 - _DECAY * place)).astype(np.float64)
+        return np.asarray(rng.random(total) < between(levels) * (1 - _DECAY * place), np.float64)
 
     answered = rng.random(total) < 0.4
     mood = np.clip(np.round(between(_SATISFACTION) + rng.normal(0, 0.9, total)), 1, 5)

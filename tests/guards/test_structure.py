@@ -48,6 +48,7 @@ DOORS = {
     "sqlalchemy": ("frontdesk/database/",),
     "httpx": ("serving/gateway/desks/outgoing.py", "serving/gateway/models.py"),
     "jwt": ("serving/gateway/tokens.py",),
+    "statsmodels": ("frontdesk/experiments/",),
     "redis": ("frontdesk/intent/redis_store.py",),
     "charset_normalizer": ("frontdesk/text/charset.py",),
     "phonenumbers": ("frontdesk/text/identifiers.py",),
@@ -148,7 +149,8 @@ def test_the_gateway_loads_no_model() -> None:
     """It is a small process in front of private servers."""
     probe = (
         "import sys, frontdesk.serving.gateway.process, frontdesk.serving.gateway.stack; "
-        "kept = 'kserve', 'onnxruntime', 'torch', 'pandas', 'sklearn', 'matplotlib', 'lightgbm'; "
+        "kept = 'kserve', 'onnxruntime', 'torch', 'pandas', 'sklearn', 'matplotlib', 'lightgbm', 'scipy'"
+        ", 'statsmodels'; "
         "print([m for m in kept if m in sys.modules])"
     )
     python = ROOT / ".venv/bin/python"
