@@ -15,6 +15,8 @@ _FEEDBACK = Counter("frontdesk_gateway_feedback", "Feedback events", ["recipe", 
 _DELIVERIES = Counter("frontdesk_gateway_deliveries", "Webhooks by desk and what became of them", ["desk", "effect"])
 _MODEL_FAILURES = Counter("frontdesk_gateway_model_failures", "Model servers that did not answer", ["recipe", "cause"])
 
+_PRUNED = Counter("frontdesk_gateway_pruned_predictions", "Predictions that were older than the log keeps them")
+
 
 def count_request(route: str, status: int, seconds: float) -> None:
     """Count a request."""
@@ -45,6 +47,11 @@ def count_feedback(recipe: str, kind: str, effect: str) -> None:
 def count_delivery(desk: str, effect: str) -> None:
     """Count a webhook: ``accepted``, ``duplicate``, ``ignored``; then ``done``, ``postponed`` or ``failed``."""
     _DELIVERIES.labels(desk, effect).inc()
+
+
+def count_pruned(predictions: int) -> None:
+    """Count predictions that were removed from the log."""
+    _PRUNED.inc(predictions)
 
 
 def count_model_failure(recipe: str, cause: str) -> None:

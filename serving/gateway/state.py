@@ -6,16 +6,18 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import ParamSpec, TypeVar
 
 from starlette.requests import Request
 
 from frontdesk.database import Database
 from frontdesk.database.idempotency import forget_expired
+from frontdesk.database.retention import prune
 from frontdesk.errors import Forbidden, StorageError, Unauthorised
 from frontdesk.logs import event
 from frontdesk.routing import load_roster
+from frontdesk.serving.gateway import metrics
 from frontdesk.serving.gateway.assignment import Assignment, NoExperiment
 from frontdesk.serving.gateway.callers import Caller, KnownCallers, caller_of_key, credential, is_key
 from frontdesk.serving.gateway.journal import Journal
@@ -99,13 +101,22 @@ class Gateway:
         return caller
 
     async def keep_house(self) -> None:
-        """Forget expired answers, again and again."""
+        """Forget expired answers and old predictions, again and again."""
         while True:
             try:
                 await self.run(forget_expired, self.database)
+                await self._prune_log()
             except StorageError:
                 event(_log, "housekeeping_failed", level=logging.WARNING)
             await asyncio.sleep(_HOUSEKEEPING_SECONDS)
+
+    async def _prune_log(self) -> None:
+        if (days := self.settings.log_days) is None:
+            return
+        before = datetime.now(UTC) - timedelta(days=days)
+        batches = prune(self.database, before, keep_labelled=self.settings.log_keep_labelled)
+        while (removed := await self.run(next, batches, None)) is not None:  # one transaction at a time
+            metrics.count_pruned(removed)
 
     async def close(self) -> None:
         """Finish what is being written and let go of everything."""
