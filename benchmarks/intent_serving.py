@@ -49,9 +49,10 @@ from frontdesk.intent.engines.eager import EagerEngine
 from frontdesk.intent.keys import asked_keys, recent_tokens, suffix_keys, window_of
 from frontdesk.intent.markov import Found, MarkovTable, NextIntents, rank, walk
 from frontdesk.intent.opening import IntentBundle, load_intents
-from frontdesk.intent.redis_store import GuardedTable, RedisTable, connect, prefix_of, publish
+from frontdesk.intent.redis_store import GuardedTable, RedisTable, prefix_of, publish
 from frontdesk.intent.requests import parse_requests
 from frontdesk.intent.sessions import Session
+from frontdesk.redis_connection import connect
 from frontdesk.simulation.sessions import simulate
 from tests.serving.process import ServerProcess, free_port
 

@@ -23,6 +23,8 @@ TOGETHER = 500
 _PAUSE_SECONDS = 0.02
 """Between two transactions: whoever waits to write comes first."""
 _Case = tuple[str, str]
+_Row = sa.Row[str, datetime, str, str]
+"""Id, moment, recipe and case of a prediction."""
 
 
 def prune(database: Database, before: datetime, *, keep_labelled: bool = False) -> Iterator[int]:
@@ -44,9 +46,7 @@ def prune(database: Database, before: datetime, *, keep_labelled: bool = False) 
             time.sleep(_PAUSE_SECONDS)
 
 
-def _oldest(
-    database: Database, recipe: str, before: datetime, last: tuple[datetime, str] | None
-) -> Sequence[sa.Row[Any]]:
+def _oldest(database: Database, recipe: str, before: datetime, last: tuple[datetime, str] | None) -> Sequence[_Row]:
     statement = sa.select(Prediction.id, Prediction.at, Prediction.recipe, Prediction.case_id)
     statement = statement.where(Prediction.recipe == recipe, Prediction.at < before)
     if last is not None:
@@ -56,7 +56,7 @@ def _oldest(
         return connection.execute(statement.order_by(Prediction.at, Prediction.id).limit(TOGETHER)).all()
 
 
-def _remove(database: Database, found: Sequence[sa.Row[Any]], before: datetime, keep_labelled: bool) -> int:
+def _remove(database: Database, found: Sequence[_Row], before: datetime, keep_labelled: bool) -> int:
     with database.writing() as connection:
         cases = sorted({(row.recipe, row.case_id) for row in found})
         # Who brings feedback for one of these cases waits for its outcome, and then finds what is left.

@@ -17,6 +17,8 @@ _MODEL_FAILURES = Counter("frontdesk_gateway_model_failures", "Model servers tha
 
 _PRUNED = Counter("frontdesk_gateway_pruned_predictions", "Predictions that were older than the log keeps them")
 
+_UNSHARED = Counter("frontdesk_gateway_unshared_limits", "Requests limited without Redis, which did not answer")
+
 
 def count_request(route: str, status: int, seconds: float) -> None:
     """Count a request."""
@@ -47,6 +49,11 @@ def count_feedback(recipe: str, kind: str, effect: str) -> None:
 def count_delivery(desk: str, effect: str) -> None:
     """Count a webhook: ``accepted``, ``duplicate``, ``ignored``; then ``done``, ``postponed`` or ``failed``."""
     _DELIVERIES.labels(desk, effect).inc()
+
+
+def count_unshared_limit() -> None:
+    """Count a request that was limited by this process alone, though a Redis is set."""
+    _UNSHARED.inc()
 
 
 def count_pruned(predictions: int) -> None:

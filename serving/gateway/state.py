@@ -16,6 +16,7 @@ from frontdesk.database.idempotency import forget_expired
 from frontdesk.database.retention import prune
 from frontdesk.errors import Forbidden, StorageError, Unauthorised
 from frontdesk.logs import event
+from frontdesk.redis_connection import connect_async
 from frontdesk.routing import load_roster
 from frontdesk.serving.gateway import metrics
 from frontdesk.serving.gateway.assignment import Assignment, NoExperiment
@@ -25,9 +26,11 @@ from frontdesk.serving.gateway.limits import Places, Rates
 from frontdesk.serving.gateway.line_file import LineFile
 from frontdesk.serving.gateway.models import Models
 from frontdesk.serving.gateway.settings import GatewaySettings
+from frontdesk.serving.gateway.shared_rates import SharedRates
 from frontdesk.serving.gateway.tokens import Tokens
 
 _THREADS = 8
+_REDIS_SECONDS = 0.2
 _HOUSEKEEPING_SECONDS = 600.0
 _READING = 4  # bodies that arrive, for each request that is worked on: slow callers hold up nobody
 _log = logging.getLogger(__name__)
@@ -42,6 +45,7 @@ class Gateway:
         database: keys, log, feedback.
         models: the private model servers.
         journal: the prediction log.
+        rates: how often a client may ask, counted together with other gateways where a Redis is set.
         assignment: which arm of an experiment a case belongs to.
         lines: the lines' configuration.
         heads: of each recipe with labels, as its model last answered.
@@ -54,12 +58,16 @@ class Gateway:
         database: Database,
         models: Models,
         assignment: Assignment | None = None,
+        redis: str | None = None,
     ) -> None:
         self.settings, self.database, self.models = settings, database, models
         self.assignment = assignment or NoExperiment()
         self.executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="gateway")
         self.journal = Journal(database, self.executor, timedelta(hours=settings.idempotency_hours))
-        self.rates = Rates(settings.requests_per_second, settings.burst)
+        rates = Rates(settings.requests_per_second, settings.burst)
+        self.rates = (
+            rates if redis is None else SharedRates(connect_async(redis, timeout_seconds=_REDIS_SECONDS), rates)
+        )
         self.places = Places(settings.concurrent)
         self.reading = Places(_READING * settings.concurrent)
         self.lines = LineFile(settings.lines)
@@ -97,7 +105,7 @@ class Gateway:
         caller = await self.identify(credential(request))
         if scope not in caller.scopes:
             raise Forbidden(f"the key is not good for {scope}", remedy=f"Ask for a key with the scope {scope}")
-        self.rates.take(caller.client)
+        await self.rates.take(caller.client)
         return caller
 
     async def keep_house(self) -> None:
@@ -122,6 +130,7 @@ class Gateway:
         """Finish what is being written and let go of everything."""
         await self.journal.close()
         await self.models.close()
+        await self.rates.close()
         self.executor.shutdown(wait=True)
 
 

@@ -47,7 +47,7 @@ DOORS = {
     "sqlalchemy": ("frontdesk/database/",),
     "httpx": ("serving/gateway/desks/outgoing.py", "serving/gateway/models.py"),
     "jwt": ("serving/gateway/tokens.py",),
-    "redis": ("frontdesk/intent/redis_store.py",),
+    "redis": ("frontdesk/redis_connection.py",),
     "charset_normalizer": ("frontdesk/text/charset.py",),
     "phonenumbers": ("frontdesk/text/identifiers.py",),
     "stdnum": ("frontdesk/text/identifiers.py",),
