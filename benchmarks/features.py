@@ -27,7 +27,7 @@ from frontdesk.feature_repo.materialising import materialise
 from frontdesk.feature_repo.online import OnlineFeatures, push
 from frontdesk.feature_repo.repository import open_repository
 from frontdesk.feature_repo.views import LINE_STATE_PUSH
-from frontdesk.intent.redis_store import connect
+from frontdesk.redis_connection import connect
 from frontdesk.serving.features import TimedReader
 from tests.feature_tables import NOON, TICKET, line_table, write_history
 from tests.redis_server import running_redis

@@ -1,6 +1,7 @@
 """Next intents per second and core: the network and the Markov table in every form, and both behind KServe.
 
-    python -m benchmarks.intent_serving [--bundle DIR] [--rounds 5] [--rate 1000] [--seconds 10]
+    python -m benchmarks.intent_serving [--bundle DIR] [--rounds 5] [--rate 1000] [--seconds 10] [--workers 2]
+    python -m benchmarks.intent_serving --bundle DIR --only-served --model markov --workers 1 2
 
 In process, every system answers the same requests, one at a time, on one thread: sessions that grow by one row from
 request to request, from the tokenised session to ranked intents. Systems take turns in rounds, A B C then C B A, so
@@ -8,7 +9,8 @@ that a busy moment of the machine meets all of them, and ratios are taken inside
 time where nothing is waited for, that of all threads for a runtime with its own, and the wall clock for Redis.
 
 Behind HTTP, a process of its own offers requests at a fixed rate from a schedule, whether the answers come or not, and
-a latency counts from the moment of the schedule: a server that falls behind is not asked less.
+a latency counts from the moment of the schedule: a server that falls behind is not asked less. CPU is that of all the
+server's processes for an answer, and beside it that of the offering process, which has the same cores.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +49,10 @@ from frontdesk.intent.engines.eager import EagerEngine
 from frontdesk.intent.keys import asked_keys, recent_tokens, suffix_keys, window_of
 from frontdesk.intent.markov import Found, MarkovTable, NextIntents, rank, walk
 from frontdesk.intent.opening import IntentBundle, load_intents
-from frontdesk.intent.redis_store import GuardedTable, RedisTable, connect, prefix_of, publish
+from frontdesk.intent.redis_store import GuardedTable, RedisTable, prefix_of, publish
 from frontdesk.intent.requests import parse_requests
 from frontdesk.intent.sessions import Session
+from frontdesk.redis_connection import connect
 from frontdesk.simulation.sessions import simulate
 from tests.serving.process import ServerProcess, free_port
 
@@ -264,26 +267,36 @@ def report_without_redis(states: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def behind_http(location: Path, rates: Sequence[int], seconds: float, scratch: Path) -> list[dict[str, Any]]:
-    """Offer requests to the served bundle from another process; return one line for each model and rate."""
+def behind_http(
+    location: Path, models: Sequence[str], workers: Sequence[int], rates: Sequence[int], seconds: float, scratch: Path
+) -> list[dict[str, Any]]:
+    """Offer requests to the served bundle from another process; return one line for each model, workers and rate."""
     from tests.intent_bundles import with_configuration
 
     found = []
     requests = streams(60)
-    for model in _LINES:
-        served = with_configuration(
-            location, Configuration(default=LineConfiguration(model=model)), scratch / f"bundle-{model}"
-        )
-        bodies = scratch / "bodies.json"
-        bodies.write_bytes(orjson.dumps(requests))
-        with ServerProcess.of_bundles(scratch / "log.jsonl", served) as server:
+    bodies = scratch / "bodies.json"
+    bodies.write_bytes(orjson.dumps(requests))
+    for model, count in product(models, workers):
+        served = scratch / f"bundle-{model}"
+        if not served.exists():
+            with_configuration(location, Configuration(default=LineConfiguration(model=model)), served)
+        with ServerProcess.of_bundles(scratch / "log.jsonl", served, arguments=("--workers", str(count))) as server:
+            processes = _with_children(server.process.pid)
             _load(server.port, bodies, rates[0] // 4 + 1, 2)
             for rate in rates:
-                cpu = _cpu_seconds(server.process.pid)
+                before = [_cpu_seconds(pid) for pid in processes]
                 line = _load(server.port, bodies, rate, seconds)
-                spent = _cpu_seconds(server.process.pid) - cpu
-                found.append({"model": model, "cpu": 1e3 * spent / max(line["answered"], 1), **line})
+                spent = [_cpu_seconds(pid) - cpu for pid, cpu in zip(processes, before, strict=True)]
+                each = 1e3 / max(line["answered"], 1)
+                share = max(spent) / max(sum(spent), 1e-9)
+                found.append({"model": model, "workers": count, "cpu": each * sum(spent), "share": share, **line})
     return found
+
+
+def _with_children(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
+    return [pid, *map(int, children)]
 
 
 def _load(port: int, bodies: Path, rate: int, seconds: float) -> dict[str, Any]:
@@ -313,12 +326,13 @@ def report_in_process(cells: dict[str, Cell]) -> str:
 
 def report_served(served: list[dict[str, Any]]) -> str:
     """Return the figures as text."""
-    lines = ["", "| behind KServe, milliseconds | offered/s | p50 | p90 | p95 | p99 | answered | dropped | CPU |"]
-    lines += ["| --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
+    titles = ("behind KServe, milliseconds", "workers", "offered/s", "p50", "p90", "p95", "p99", "answered", "dropped")
+    titles += ("CPU an answer", "of the offering process", "share of the busiest worker")
+    lines = ["", f"| {' | '.join(titles)} |", "| --- " * len(titles) + "|"]
     lines += [
-        f"| {one['model']} | {one['rate']:,} | {one['p50']:.1f} | {one['p90']:.1f} | {one['p95']:.1f} | "
-        f"{one['p99']:.1f} | "
-        f"{one['answered']:,} | {one['dropped'] + one['failed']:,} | {one['cpu']:.2f} |"
+        f"| {one['model']} | {one['workers']} | {one['rate']:,} | {one['p50']:.1f} | {one['p90']:.1f} | "
+        f"{one['p95']:.1f} | {one['p99']:.1f} | {one['answered']:,} | {one['dropped'] + one['failed']:,} | "
+        f"{one['cpu']:.2f} | {one['offering_cpu']:.2f} | {one['share']:.0%} |"
         for one in served
     ]
     return "\n".join(lines)
@@ -333,6 +347,9 @@ def main() -> None:
         "--rate", type=int, default=1_000, help="highest offered rate; a quarter and a half are tried too"
     )
     parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="of the server")
+    parser.add_argument("--model", choices=_LINES, nargs="+", default=_LINES, help="behind HTTP")
+    parser.add_argument("--only-served", action="store_true", help="leave out what is measured in process")
     chosen = parser.parse_args()
     rate = min(chosen.rate, 1_000)
     with tempfile.TemporaryDirectory(prefix="frontdesk-bench-") as scratch:
@@ -342,12 +359,14 @@ def main() -> None:
         print(hardware())
         config = bundle.evgen.network.config
         print(f"bundle {bundle.model_id}: width {config.width}, {config.layers} layers, {config.intents} intents")
-        with redis_on(folder) as redis:
-            cells = in_process(bundle, location, redis[0] if redis else None, chosen.rounds)
-            print(report_in_process(cells), flush=True)
-            if redis:
-                print(report_without_redis(without_redis(bundle, *redis)), flush=True)
-        served = behind_http(location, (rate // 4, rate // 2, rate), min(chosen.seconds, 10), folder)
+        if not chosen.only_served:
+            with redis_on(folder) as redis:
+                cells = in_process(bundle, location, redis[0] if redis else None, chosen.rounds)
+                print(report_in_process(cells), flush=True)
+                if redis:
+                    print(report_without_redis(without_redis(bundle, *redis)), flush=True)
+        rates = (rate // 4, rate // 2, rate)
+        served = behind_http(location, chosen.model, chosen.workers, rates, min(chosen.seconds, 10), folder)
         print(report_served(served))
         print(f"load at the end: {os.getloadavg()[0]:.1f}")
 

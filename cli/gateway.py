@@ -29,6 +29,7 @@ def up(
     out: Path = typer.Option(Path("out/up"), "--out", help="Folder of up.json, the logs and the database."),
     port: int = typer.Option(0, "--port", min=0, max=65535, help="The gateway's port; 0 takes a free one."),
     host: str = typer.Option("127.0.0.1", "--host", help="The gateway's device."),
+    redis: bool = typer.Option(False, "--redis", help="Start a private Redis too, where redis-server is installed."),
     as_json: bool = Json,
 ) -> None:
     """Start model server, gateway and console; stop them with Ctrl-C. Without --bundle: what `make demo` made."""
@@ -42,7 +43,7 @@ def up(
         screen.print(f"gateway  {content['gateway']}", f"console  {content['console']}", sep="\n")
         screen.print(f"key      {content['key']}", f"details  {out / 'up.json'}", "Ctrl-C stops everything.", sep="\n")
 
-    start([*(bundle or ()), *(more or ())] or _demo_bundles(), out, host=host, port=port, told=told)
+    start([*(bundle or ()), *(more or ())] or _demo_bundles(), out, host=host, port=port, redis=redis, told=told)
 
 
 def _demo_bundles() -> list[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import typer
 
 from frontdesk.cli.data import check_recipe
 from frontdesk.cli.output import Columns, Json, console, print_json
+from frontdesk.errors import UsageError
 
 predictions_app = typer.Typer(help="The gateway's prediction log.", no_args_is_help=True)
 feedback_app = typer.Typer(help="What became of cases.", no_args_is_help=True)
@@ -35,6 +36,27 @@ def export_predictions(
         print_json({"rows": rows, "file": str(out)})
     else:
         console().print(f"{rows:,} predictions in {out}")
+
+
+@predictions_app.command("prune")
+def prune_predictions(
+    days: float = typer.Option(..., "--older-than", min=0, metavar="DAYS", help="Remove what is older."),
+    keep_labelled: bool = typer.Option(False, "--keep-labelled", help="Keep the cases with labels."),
+    as_json: bool = Json,
+) -> None:
+    """Remove old predictions, each case's last one with the feedback on the case. The gateway may run meanwhile."""
+    from frontdesk.database.retention import prune
+
+    try:
+        before = datetime.now(UTC) - timedelta(days=days)
+    except OverflowError:
+        raise UsageError("is longer than there are days", where="--older-than") from None
+    with opened() as database:
+        removed = sum(prune(database, before, keep_labelled=keep_labelled))
+    if as_json:
+        print_json({"removed": removed, "before": before.isoformat()})
+    else:
+        console().print(f"{removed:,} predictions removed")
 
 
 @feedback_app.command("export")

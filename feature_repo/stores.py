@@ -20,7 +20,7 @@ from frontdesk.feature_repo.sdk import (
     SqliteOnlineStore,
     SqliteOnlineStoreConfig,
 )
-from frontdesk.intent.redis_store import connect
+from frontdesk.redis_connection import connect
 
 _KEYS_AT_ONCE = 10_000
 """SQLite takes 32,766 values in one query."""

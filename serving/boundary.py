@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+import secrets
 import time
-import uuid
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -102,7 +102,7 @@ def _request_id(scope: Scope) -> str:
     for name, value in headers:
         if name == _REQUEST_ID and _PLAIN.fullmatch(value):
             return str(value.decode("ascii"))
-    made = uuid.uuid4().hex
+    made = secrets.token_hex(16)
     kept = [(name, value) for name, value in headers if name != _REQUEST_ID]
     scope["headers"] = [*kept, (_REQUEST_ID, made.encode())]
     return made

@@ -16,8 +16,6 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, exposition
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -72,19 +70,36 @@ def _stage(model: str, stage: str) -> Histogram:
     return _STAGES.labels(model, stage)
 
 
+@functools.lru_cache(maxsize=64)
+def _response(status: int) -> Counter:
+    return _RESPONSES.labels(str(status))
+
+
+@functools.lru_cache(maxsize=64)
+def _instances(model: str) -> Counter:
+    return _INSTANCES.labels(model)
+
+
 def observe(model: str, stage: str, seconds: float) -> None:
     """Count one duration. ``model`` is a served one, never a name that a caller made up."""
     _stage(model, stage).observe(seconds)
 
 
-@contextmanager
-def timed(model: str, stage: str) -> Iterator[None]:
+class timed:
     """Count the duration of a block, also when it fails."""
-    start = time.perf_counter()
-    try:
-        yield
-    finally:
-        observe(model, stage, time.perf_counter() - start)
+
+    __slots__ = ("_model", "_stage", "_start")
+
+    def __init__(self, model: str, stage: str) -> None:
+        self._model, self._stage = model, stage
+
+    def __enter__(self) -> None:
+        """Begin."""
+        self._start = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        """Count."""
+        observe(self._model, self._stage, time.perf_counter() - self._start)
 
 
 def observe_batch(model: str, requests: int) -> None:
@@ -94,12 +109,12 @@ def observe_batch(model: str, requests: int) -> None:
 
 def count_response(status: int) -> None:
     """Count an answer."""
-    _RESPONSES.labels(str(status)).inc()
+    _response(status).inc()
 
 
 def count_instances(model: str, instances: int) -> None:
     """Count predicted instances."""
-    _INSTANCES.labels(model).inc(instances)
+    _instances(model).inc(instances)
 
 
 def count_missing_feature(model: str, feature: str, reason: str) -> None:

@@ -14,17 +14,17 @@ _STOP_SECONDS = 40.0
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
 
 
-def start(arguments: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
-    """Start our own interpreter in a process group of its own; it gets SIGTERM when this process dies (Linux only).
+def start(command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+    """Start a command in a process group of its own; it gets SIGTERM when this process dies (Linux only).
 
     A terminal's Ctrl-C goes to the parent alone, which then stops its children in order.
 
     Args:
-        arguments: of the interpreter.
+        command: a program of ours with its arguments.
         options: of `subprocess.Popen`.
     """
-    return subprocess.Popen(  # noqa: S603 - our own interpreter
-        [sys.executable, *arguments], stdin=subprocess.DEVNULL, preexec_fn=_tie(os.getpid()), **options
+    return subprocess.Popen(  # noqa: S603 - no part of it is a caller's
+        command, stdin=subprocess.DEVNULL, preexec_fn=_tie(os.getpid()), **options
     )
 
 

@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -167,7 +168,7 @@ class Workers:
             "serve": self._options,
         }
         place.process = processes.start(
-            ["-m", "frontdesk.serving.worker", orjson.dumps(options).decode()],
+            [sys.executable, "-m", "frontdesk.serving.worker", orjson.dumps(options).decode()],
             env={**os.environ, METRICS_FOLDER: str(self._metrics), ERROR_FILE: str(self._error(place))},
             pass_fds=(self._listener.fileno(),),
         )

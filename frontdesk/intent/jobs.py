@@ -184,7 +184,8 @@ class IntentJobs(Jobs):
         if (address := settings().redis) is None:
             return
         from frontdesk.intent.opening import load_intents
-        from frontdesk.intent.redis_store import connect, prefix_of, publish
+        from frontdesk.intent.redis_store import prefix_of, publish
+        from frontdesk.redis_connection import connect
 
         opened = load_intents(bundle)
         client = connect(address, timeout_seconds=_PUBLISH_SECONDS)

@@ -242,6 +242,7 @@ def _shared_store(tokenizer: Tokenizer, bundled: MarkovTable) -> GuardedStore | 
     """Return the table in Redis where the settings name one, the bundle's own behind it."""
     if (address := settings().redis) is None:
         return None
-    from frontdesk.intent.redis_store import GuardedTable, RedisTable, connect, prefix_of
+    from frontdesk.intent.redis_store import GuardedTable, RedisTable, prefix_of
+    from frontdesk.redis_connection import connect
 
     return GuardedTable(RedisTable(connect(address), prefix_of(tokenizer.digest)), bundled)

@@ -235,9 +235,8 @@ class Recommender:
     def _popular(self, one: Asked) -> Iterator[_Entry]:
         """Yield TopPop's list."""
         session = one.session
-        who = np.array([session.operator]), np.array([session.line]), np.array([one.first])
-        intents, scores = self.toppop.rank(*who, self._width(one))
-        return zip(intents[0].tolist(), scores[0].tolist(), repeat("popular"), strict=False)
+        found = self.toppop.listed(session.operator, session.line, first=one.first, width=self._width(one))
+        return zip(*found, repeat("popular"), strict=False)
 
     def _width(self, one: Asked) -> int:
         """Return how many candidates there may be: the whole catalogue where rights may leave little of it."""

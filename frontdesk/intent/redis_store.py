@@ -16,13 +16,11 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from frontdesk.errors import StorageError
 from frontdesk.intent.codec import decode, encode
 from frontdesk.intent.markov import Found, MarkovTable, NextIntents
+from frontdesk.redis_connection import Redis, RedisError
 
 KEEP_OLD_SECONDS = 3600
 """A reader that has not asked for so long is told the new name before it reads anything old."""
@@ -34,23 +32,12 @@ _ATTEMPTS = 3
 _SEAL = b"seal"
 
 
-def connect(url: str, *, timeout_seconds: float = 0.05) -> redis.Redis:
-    """Return a client that gives up early: a suggestion that comes late is of no use."""
-    return redis.Redis.from_url(
-        url,
-        socket_timeout=timeout_seconds,
-        socket_connect_timeout=timeout_seconds,
-        retry=Retry(NoBackoff(), 0),
-        health_check_interval=0,
-    )
-
-
 def prefix_of(tokenizer_digest: str, context: str = "all") -> str:
     """Return the prefix of a tokeniser's generations. The braces keep them on one node of a cluster."""
     return f"frontdesk:intent:{{{tokenizer_digest[:16]}:{context}}}"
 
 
-def publish(client: redis.Redis, prefix: str, table: MarkovTable) -> str:
+def publish(client: Redis, prefix: str, table: MarkovTable) -> str:
     """Write a table as a new generation and make it the current one. Doing it twice changes nothing.
 
     Returns:
@@ -85,7 +72,7 @@ def publish(client: redis.Redis, prefix: str, table: MarkovTable) -> str:
         if isinstance(old, bytes) and old != generation.encode():
             switch.expire(f"{prefix}:{old.decode()}", KEEP_OLD_SECONDS)
         switch.execute()
-    except redis.RedisError as error:
+    except RedisError as error:
         raise StorageError(f"Redis did not take the table ({type(error).__name__})", where=name) from error
     return generation
 
@@ -93,7 +80,7 @@ def publish(client: redis.Redis, prefix: str, table: MarkovTable) -> str:
 class RedisTable:
     """The Markov table of the current generation. Safe to share between threads."""
 
-    def __init__(self, client: redis.Redis, prefix: str) -> None:
+    def __init__(self, client: Redis, prefix: str) -> None:
         self._client = client
         self._prefix = prefix
         self._generation: bytes | None = None
@@ -121,7 +108,7 @@ class RedisTable:
                         raise StorageError("Redis has lost the Markov table", where=self._prefix, remedy="Publish it")
                     return decode(found, (keys.shape[0], keys.shape[1]))
                 self._generation = current
-        except redis.RedisError as error:
+        except RedisError as error:
             raise StorageError(f"Redis does not answer ({type(error).__name__})", where=self._prefix) from error
         raise StorageError("the current generation changes with every request", where=self._prefix)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from operator import itemgetter
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -26,7 +26,7 @@ from frontdesk.preprocessing.encoding import level
 _HOUR = 3_600_000_000
 _DAY = 24 * _HOUR
 NO_FEATURES: Mapping[str, Any] = MappingProxyType({})
-_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -326,34 +326,40 @@ def live_session(
         features: values of the tokeniser's features; what is left out is missing.
     """
     seen: set[tuple[Any, ...]] = set()
-    known: list[tuple[int, str, int]] = []
+    known: list[tuple[int, bool, int, int]] = []
+    once, names, token_of, intent_of = (
+        tokenizer.one_delivery,
+        tokenizer.fields,
+        tokenizer.token,
+        tokenizer.intent_ids.get,
+    )
     for moment, kind, name, fields in rows:
         text = level(name) or ""
-        full = [level(fields.get(field)) or "" for field in tokenizer.fields]
+        full = [level(fields.get(field)) or "" for field in names] if fields else [""] * len(names)
         stamp = _microseconds(moment)
-        if tokenizer.one_delivery:
+        if once:
             before = len(seen)
             seen.add((stamp, kind, text, *full))
             if len(seen) == before:
                 continue
-        known.append((stamp, kind, tokenizer.token(kind, text, [value[:FIELD_CHARACTERS] for value in full])))
+        token = token_of(kind, text, [value[:FIELD_CHARACTERS] for value in full])
+        is_intent = kind == INTENT
+        known.append((stamp, is_intent, token, intent_of(text, UNSEEN) if is_intent else UNSEEN))
     known.sort(key=itemgetter(0))
-    tokens = np.array([token for _, _, token in known], np.int32)
-    is_intent = np.array([kind == INTENT for _, kind, _ in known], bool)
-    intents = np.where(is_intent & (tokens != UNKNOWN_INTENT), tokens - FIRST_TOKEN, UNSEEN).astype(np.int32)
-    times = np.array([stamp for stamp, _, _ in known], np.int64)
+    times, are_intents, tokens, intents = zip(*known, strict=True) if known else ((), (), (), ())
     return Session(
         session_id,
         tokenizer.operator_ids.get(level(operator) or "", UNSEEN),
         tokenizer.line_ids.get(level(line) or "", UNSEEN),
-        int(times[0]) if len(times) else _microseconds(now),
-        tokens,
-        is_intent,
-        intents,
-        times,
+        times[0] if times else _microseconds(now),
+        np.array(tokens, np.int32),
+        np.array(are_intents, bool),
+        np.array(intents, np.int32),
+        np.array(times, np.int64),
         tokenizer.feature_levels(features),
     )
 
 
 def _microseconds(moment: datetime) -> int:
-    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _MICROSECOND
+    since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds

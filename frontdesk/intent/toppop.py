@@ -81,6 +81,21 @@ class TopPop:
             scores[own] = self.pair_scores[phase[own], place[own], :width]
         return found, scores
 
+    def listed(self, operator: int, line: int, *, first: bool, width: int) -> tuple[list[int], list[float]]:
+        """Return what `rank` does for one request, in plain values: arrays of one row cost more than the look-up."""
+        phase = FIRST if first else LATER
+        if line < 0:
+            return self.desk_intents[phase, :width].tolist(), self.desk_scores[phase, :width].tolist()
+        key = operator * self.line_intents.shape[1] + line
+        place = int(self.pairs.searchsorted(key)) if operator >= 0 else len(self.pairs)
+        if place == len(self.pairs) or int(self.pairs[place]) != key:
+            return self.line_intents[phase, line, :width].tolist(), self.line_scores[phase, line, :width].tolist()
+        if width > self.pair_intents.shape[2]:
+            who = np.array([operator]), np.array([line]), np.array([first])
+            intents, scores = self.rank(*who, width)
+            return intents[0].tolist(), scores[0].tolist()
+        return self.pair_intents[phase, place, :width].tolist(), self.pair_scores[phase, place, :width].tolist()
+
     def _long(
         self, found: np.ndarray, scores: np.ndarray, own: np.ndarray, place: np.ndarray, phase: np.ndarray, width: int
     ) -> tuple[np.ndarray, np.ndarray]:

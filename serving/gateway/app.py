@@ -32,7 +32,11 @@ from frontdesk.serving.gateway.state import Gateway, request_id_of
 
 
 def create_app(
-    settings: GatewaySettings, database: Database, models: Mapping[str, str], assignment: Assignment | None = None
+    settings: GatewaySettings,
+    database: Database,
+    models: Mapping[str, str],
+    assignment: Assignment | None = None,
+    redis: str | None = None,
 ) -> FastAPI:
     """Build the application.
 
@@ -40,12 +44,13 @@ def create_app(
         database: is brought to this release's schema when the application starts.
         models: ``{recipe: address of its model server}``.
         assignment: of experiments; None for those that run by the database.
+        redis: address of what counts the limits of several gateways together; None for each by itself.
     """
     desks, pages = open_desks(settings.desks), open_console(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        gateway = Gateway(settings, database, Models(models), assignment)
+        gateway = Gateway(settings, database, Models(models), assignment, redis)
         app.state.gateway = gateway
         await gateway.run(database.upgrade)
         await gateway.run(gateway.assignment.refresh)

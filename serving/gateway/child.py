@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
+import sys
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from frontdesk.serving import processes
@@ -21,10 +23,14 @@ class Child:
         arguments: of the interpreter, without the port.
         port: where it listens.
         log: file that takes its output.
+        environment: more variables.
     """
 
-    def __init__(self, arguments: Sequence[str], port: int, log: Path) -> None:
-        self._command = [*arguments, "--port", str(port)]
+    def __init__(
+        self, arguments: Sequence[str], port: int, log: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._command = [sys.executable, *arguments, "--port", str(port)]
+        self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"http://127.0.0.1:{port}"
         self.log = log
@@ -37,7 +43,7 @@ class Child:
     def start(self) -> None:
         """Start the process; what ran before has ended."""
         with self.log.open("ab") as output:
-            self._process = processes.start(self._command, stdout=output, stderr=output)
+            self._process = processes.start(self._command, stdout=output, stderr=output, env=self._environment)
 
     def is_alive(self) -> bool:
         """Return whether the process runs."""

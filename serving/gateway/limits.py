@@ -13,29 +13,36 @@ _REMEMBERED = 10_000
 
 
 class Rates:
-    """A token bucket per client. Each process counts for itself.
+    """A token bucket per client, of this process alone; see `frontdesk.serving.gateway.shared_rates` for several.
 
-    Args:
+    Attributes:
         per_second: tokens that come back.
         burst: tokens at most.
     """
 
     def __init__(self, per_second: float, burst: int) -> None:
-        self._per_second, self._burst = per_second, float(burst)
+        self.per_second, self.burst = per_second, float(burst)
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def take(self, client: str) -> None:
+    async def take(self, client: str) -> None:
         """Take a token. Raises `RateLimited` with the seconds until there is one."""
         now = time.monotonic()
-        tokens, at = self._buckets.get(client, (self._burst, now))
-        tokens = min(self._burst, tokens + (now - at) * self._per_second)
+        tokens, at = self._buckets.get(client, (self.burst, now))
+        tokens = min(self.burst, tokens + (now - at) * self.per_second)
         if tokens < 1.0:
-            seconds = (1.0 - tokens) / self._per_second
-            raise RateLimited("this client asks too often", seconds=seconds, remedy="Wait as Retry-After says")
+            raise too_often((1.0 - tokens) / self.per_second)
         self._buckets[client] = (tokens - 1.0, now)
         self._buckets.move_to_end(client)
         while len(self._buckets) > _REMEMBERED:  # the longest silent one: its bucket is full again by now
             self._buckets.popitem(last=False)
+
+    async def close(self) -> None:
+        """Let go of what is held: nothing here."""
+
+
+def too_often(seconds: float) -> RateLimited:
+    """Return the refusal of a client that must wait so long."""
+    return RateLimited("this client asks too often", seconds=seconds, remedy="Wait as Retry-After says")
 
 
 class Places:

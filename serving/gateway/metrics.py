@@ -24,6 +24,10 @@ _ROLLOUT_VERDICT = Gauge("frontdesk_rollout_verdict", "1 for the last verdict", 
 _STATUSES = ("waiting", "running", "paused", "finishing", "promoted", "rolled back", "aborted")
 _VERDICTS = ("promote", "roll back", "inconclusive")
 
+_PRUNED = Counter("frontdesk_gateway_pruned_predictions", "Predictions that were older than the log keeps them")
+
+_UNSHARED = Counter("frontdesk_gateway_unshared_limits", "Requests limited without Redis, which did not answer")
+
 
 def count_request(route: str, status: int, seconds: float) -> None:
     """Count a request."""
@@ -55,6 +59,16 @@ def count_delivery(desk: str, effect: str) -> None:
     """Count a webhook: ``accepted``, ``duplicate``, ``ignored``; then ``done``, ``postponed`` or ``failed``."""
     _DELIVERIES.labels(desk, effect).inc()
     _DELIVERIES.labels(desk, "failed")  # from zero on: Prometheus sees no increase where a counter begins at one
+
+
+def count_unshared_limit() -> None:
+    """Count a request that was limited by this process alone, though a Redis is set."""
+    _UNSHARED.inc()
+
+
+def count_pruned(predictions: int) -> None:
+    """Count predictions that were removed from the log."""
+    _PRUNED.inc(predictions)
 
 
 def count_model_failure(recipe: str, cause: str) -> None:

@@ -33,7 +33,7 @@ def serve_gateway(*, host: str = "127.0.0.1", port: int = 8000) -> None:
     """
     urls = model_urls()
     with listen(host, port) as listener:
-        server = GatewayServer(read_settings(GatewaySettings), open_database(), urls, listener)
+        server = GatewayServer(read_settings(GatewaySettings), open_database(), urls, listener, settings().redis)
         event(_log, "gateway_listening", address=address_of(listener), recipes=sorted(urls))
         server.catch_signals()
         asyncio.run(server.serve())
@@ -49,17 +49,23 @@ class GatewayServer:
 
     Args:
         urls: ``{recipe: address of its model server}``.
+        redis: address of what counts the limits of several gateways together.
     """
 
     def __init__(
-        self, chosen: GatewaySettings, database: Database, urls: Mapping[str, str], listener: socket.socket
+        self,
+        chosen: GatewaySettings,
+        database: Database,
+        urls: Mapping[str, str],
+        listener: socket.socket,
+        redis: str | None = None,
     ) -> None:
         database.upgrade()  # here, because a failure inside the server's start is told by its log only
         self._database, self._listener = database, listener
         self._stopped = False
         self._server = uvicorn.Server(
             uvicorn.Config(
-                create_app(chosen, database, urls),
+                create_app(chosen, database, urls, redis=redis),
                 log_config=None,
                 access_log=False,
                 server_header=False,

@@ -58,6 +58,11 @@ class GatewaySettings(BaseSettings):
     """Fields of each recipe that are no customer text and go to the log as they are. Numbers always do."""
     log_text: Literal["none", "masked"] = "none"
     """Whether the log keeps the texts of mails and tickets, with personal data masked, to train from."""
+    log_days: float | None = Field(default=None, gt=0)
+    """How long the log keeps a prediction, and the feedback on its case; see `frontdesk.database.retention`. Default:
+    for ever."""
+    log_keep_labelled: bool = False
+    """Whether cases with labels are kept all the same."""
     jwks: str | None = None
     """File or ``https://`` address of the public keys of JWTs. Default: no JWT is accepted."""
     jwt_issuer: str | None = None

@@ -21,6 +21,7 @@ from frontdesk.database.keys import SCOPES, create_key, list_keys, revoke_key
 from frontdesk.errors import FrontdeskError, UsageError
 from frontdesk.logs import event
 from frontdesk.serving.gateway.child import Child
+from frontdesk.serving.gateway.private_redis import PrivateRedis
 from frontdesk.serving.gateway.process import GatewayServer
 from frontdesk.serving.gateway.settings import GatewaySettings
 from frontdesk.serving.listener import address_of, listen
@@ -41,6 +42,7 @@ def up(
     *,
     host: str = "127.0.0.1",
     port: int = 0,
+    redis: bool = False,
     told: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> None:
     """Start everything, write ``up.json`` when all of it is ready, and stop everything on SIGTERM or SIGINT.
@@ -49,14 +51,18 @@ def up(
         bundles: folders or ``s3://`` addresses.
         out: folder of ``up.json``, the logs, and the database where no other one is set.
         port: of the gateway; 0 takes a free one.
+        redis: start a Redis too, for the Markov tables, features and the limits.
         told: is called with the content of ``up.json``.
 
     Raises:
-        UsageError: no bundle, or a port that is taken.
+        UsageError: no bundle, a port that is taken, or another Redis in the settings.
         BundleError: a bundle cannot be served.
+        MissingTool: there is no redis-server.
         FrontdeskError: a part did not become ready, or died again and again.
     """
     recipes = _recipes(bundles)
+    if redis and settings().redis is not None:
+        raise UsageError("FRONTDESK_REDIS names one already", where="--redis", remedy="Leave one of them out")
     out.mkdir(parents=True, exist_ok=True)
     (out / UP).unlink(missing_ok=True)
     database = open_database(settings().database or f"sqlite:///{(out / 'frontdesk.db').absolute()}")
@@ -65,12 +71,19 @@ def up(
     _end_demo_keys(database)
     key = create_key(database, DEMO_CLIENT, SCOPES)
     with listen(host, port) as listener:
-        models = Child(["-m", "frontdesk.serving", *bundles], _free_port(), out / "models.log")
+        private = PrivateRedis(_free_port(), out, bundles) if redis else None
+        models = Child(
+            ["-m", "frontdesk.serving", *bundles],
+            _free_port(),
+            out / "models.log",
+            {} if private is None else private.variables,
+        )
         gateway = GatewayServer(
             read_settings(GatewaySettings, lines=lines, bundles=tuple(bundles)),
             database,
             dict.fromkeys(recipes, models.url),
             listener,
+            settings().redis if private is None else private.url,
         )
         address = address_of(listener)
         content = {
@@ -78,12 +91,15 @@ def up(
             "console": f"{address}/console",
             "models": dict.fromkeys(recipes, models.url),
             "key": key.text,
+            **({} if private is None else {"redis": private.url}),
         }
         gateway.catch_signals()
         try:
-            asyncio.run(_run(gateway, models, content, out, told))
+            asyncio.run(_run(gateway, models, private, content, out, told))
         finally:
             models.stop()
+            if private is not None:
+                private.stop()
             (out / UP).unlink(missing_ok=True)
             _end_demo_keys(database)
             database.close()
@@ -92,13 +108,16 @@ def up(
 async def _run(
     gateway: GatewayServer,
     models: Child,
+    private: PrivateRedis | None,
     content: dict[str, Any],
     out: Path,
     told: Callable[[dict[str, Any]], None],
 ) -> None:
+    if private is not None:
+        await asyncio.to_thread(private.start)
     models.start()
     serving = asyncio.create_task(gateway.serve())
-    watching = asyncio.create_task(_watch(gateway, models, content, out, told))
+    watching = asyncio.create_task(_watch(gateway, models, private, content, out, told))
     await asyncio.wait((serving, watching), return_when=asyncio.FIRST_COMPLETED)
     gateway.stop()
     watching.cancel()
@@ -112,13 +131,16 @@ async def _run(
 async def _watch(
     gateway: GatewayServer,
     models: Child,
+    private: PrivateRedis | None,
     content: dict[str, Any],
     out: Path,
     told: Callable[[dict[str, Any]], None],
 ) -> None:
-    """Tell when everything is ready; start a model server that died again, a few times."""
+    """Tell when everything is ready; start a model server or a Redis that died again, a few times."""
     end = time.monotonic() + _READY_SECONDS
-    while not (gateway.started and await asyncio.to_thread(models.is_ready)):
+    while not (
+        gateway.started and (private is None or private.is_filled()) and await asyncio.to_thread(models.is_ready)
+    ):
         if not models.is_alive():
             raise FrontdeskError(
                 "the model server ended before it was ready", where=models.log.name, remedy=models.said()
@@ -132,14 +154,21 @@ async def _watch(
     deaths: list[float] = []
     while True:
         await asyncio.sleep(0.25)
-        if models.is_alive():
+        without_redis = private is not None and not private.is_alive()
+        if models.is_alive() and not without_redis:
             continue
         now = time.monotonic()
         deaths = [at for at in deaths if now - at < _RESTART_WINDOW_SECONDS] + [now]
-        event(_log, "model_server_died", level=logging.ERROR, exit_code=models.exit_code, times=len(deaths))
+        if private is not None and without_redis:
+            event(_log, "redis_died", level=logging.ERROR, times=len(deaths))
+        else:
+            event(_log, "model_server_died", level=logging.ERROR, exit_code=models.exit_code, times=len(deaths))
         if len(deaths) > _RESTARTS:
-            raise FrontdeskError("the model server dies again and again", where=models.log.name, remedy=models.said())
-        models.start()
+            raise FrontdeskError("a server dies again and again", where=models.log.name, remedy=models.said())
+        if private is not None and without_redis:
+            await asyncio.to_thread(private.start)
+        else:
+            models.start()
 
 
 def _recipes(bundles: Sequence[str]) -> dict[str, str]:

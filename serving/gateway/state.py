@@ -6,16 +6,19 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import ParamSpec, TypeVar
 
 from starlette.requests import Request
 
 from frontdesk.database import Database
 from frontdesk.database.idempotency import forget_expired
+from frontdesk.database.retention import prune
 from frontdesk.errors import Forbidden, StorageError, Unauthorised
 from frontdesk.logs import event
+from frontdesk.redis_connection import connect_async
 from frontdesk.routing import load_roster
+from frontdesk.serving.gateway import metrics
 from frontdesk.serving.gateway.assignment import Assignment, RunningExperiments
 from frontdesk.serving.gateway.callers import Caller, KnownCallers, caller_of_key, credential, is_key
 from frontdesk.serving.gateway.journal import Journal
@@ -23,11 +26,13 @@ from frontdesk.serving.gateway.limits import Places, Rates
 from frontdesk.serving.gateway.line_file import LineFile
 from frontdesk.serving.gateway.models import Models
 from frontdesk.serving.gateway.settings import GatewaySettings
+from frontdesk.serving.gateway.shared_rates import SharedRates
 from frontdesk.serving.gateway.tokens import Tokens
 from frontdesk.serving.gateway.traffic import Traffic
 from frontdesk.serving.gateway.watching import WatchMetrics
 
 _THREADS = 8
+_REDIS_SECONDS = 0.2
 _HOUSEKEEPING_SECONDS = 600.0
 _READING = 4  # bodies that arrive, for each request that is worked on: slow callers hold up nobody
 _log = logging.getLogger(__name__)
@@ -42,6 +47,7 @@ class Gateway:
         database: keys, log, feedback.
         models: the private model servers.
         journal: the prediction log.
+        rates: how often a client may ask, counted together with other gateways where a Redis is set.
         assignment: which arm of an experiment a case belongs to.
         traffic: which side of a rollout, where it belongs to no arm.
         lines: the lines' configuration.
@@ -56,13 +62,17 @@ class Gateway:
         database: Database,
         models: Models,
         assignment: Assignment | None = None,
+        redis: str | None = None,
     ) -> None:
         self.settings, self.database, self.models = settings, database, models
         self.assignment = assignment or RunningExperiments(database)
         self.executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="gateway")
         self.journal = Journal(database, self.executor, timedelta(hours=settings.idempotency_hours))
         self.traffic = Traffic(database, self.run)
-        self.rates = Rates(settings.requests_per_second, settings.burst)
+        rates = Rates(settings.requests_per_second, settings.burst)
+        self.rates = (
+            rates if redis is None else SharedRates(connect_async(redis, timeout_seconds=_REDIS_SECONDS), rates)
+        )
         self.places = Places(settings.concurrent)
         self.reading = Places(_READING * settings.concurrent)
         self.lines = LineFile(settings.lines)
@@ -101,14 +111,15 @@ class Gateway:
         caller = await self.identify(credential(request))
         if scope not in caller.scopes:
             raise Forbidden(f"the key is not good for {scope}", remedy=f"Ask for a key with the scope {scope}")
-        self.rates.take(caller.client)
+        await self.rates.take(caller.client)
         return caller
 
     async def keep_house(self) -> None:
-        """Forget expired answers, again and again."""
+        """Forget expired answers and old predictions, again and again."""
         while True:
             try:
                 await self.run(forget_expired, self.database)
+                await self._prune_log()
             except StorageError:
                 event(_log, "housekeeping_failed", level=logging.WARNING)
             await asyncio.sleep(_HOUSEKEEPING_SECONDS)
@@ -119,10 +130,19 @@ class Gateway:
             await asyncio.sleep(self.settings.experiment_seconds)
             await self.run(self.assignment.refresh)
 
+    async def _prune_log(self) -> None:
+        if (days := self.settings.log_days) is None:
+            return
+        before = datetime.now(UTC) - timedelta(days=days)
+        batches = prune(self.database, before, keep_labelled=self.settings.log_keep_labelled)
+        while (removed := await self.run(next, batches, None)) is not None:  # one transaction at a time
+            metrics.count_pruned(removed)
+
     async def close(self) -> None:
         """Finish what is being written and let go of everything."""
         await self.journal.close()
         await self.models.close()
+        await self.rates.close()
         self.executor.shutdown(wait=True)
 
 

@@ -13,7 +13,8 @@ import redis
 
 from frontdesk.errors import StorageError
 from frontdesk.intent.markov import MarkovTable
-from frontdesk.intent.redis_store import GuardedTable, RedisTable, connect, publish
+from frontdesk.intent.redis_store import GuardedTable, RedisTable, publish
+from frontdesk.redis_connection import connect
 from tests.redis_server import RedisServer
 
 KEYS, LEVELS, BATCH, THREADS, REQUESTS = 1_000, 5, 100, 4, 100_000

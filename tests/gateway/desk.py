@@ -91,12 +91,18 @@ class Stack(Process):
     """``frontdesk up`` with bundles."""
 
     def __init__(
-        self, out: Path, bundles: Iterable[Path], environment: Mapping[str, str] | None = None, *, wait: bool = True
+        self,
+        out: Path,
+        bundles: Iterable[Path],
+        environment: Mapping[str, str] | None = None,
+        *,
+        wait: bool = True,
+        arguments: Iterable[str] = (),
     ) -> None:
         out.mkdir(parents=True, exist_ok=True)
         self.out = out
         chosen = [part for bundle in bundles for part in ("--bundle", str(bundle))]
-        super().__init__(["up", *chosen, "--out", str(out)], out, environment)
+        super().__init__(["up", *chosen, *arguments, "--out", str(out)], out, environment)
         if not wait:
             return
         try:

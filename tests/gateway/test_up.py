@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,13 @@ import orjson
 import pytest
 
 from frontdesk.errors import UsageError
+from frontdesk.intent.opening import load_intents
+from frontdesk.intent.redis_store import prefix_of
+from frontdesk.redis_connection import connect
 from frontdesk.serving.gateway.settings import GatewaySettings
 from frontdesk.settings import Settings, read_settings
-from tests.gateway.desk import TICKETS, Stack
+from tests.gateway.desk import INTENTS, TICKETS, Stack
+from tests.intent_bundles import IntentRun
 
 
 def children(pid: int) -> list[int]:
@@ -97,9 +102,12 @@ def test_stopped_before_it_is_ready(ticket_bundle: Path, tmp_path: Path) -> None
     assert not (tmp_path / "up.json").exists()
 
 
-def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def run(
+    *arguments: str, folder: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "frontdesk.cli.main", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=120)
+    variables = {**os.environ, **(environment or {})}
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=120, env=variables)
 
 
 def test_nothing_to_serve(tmp_path: Path) -> None:
@@ -110,6 +118,30 @@ def test_nothing_to_serve(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.rglob("up.json"))
+
+
+def test_a_private_redis_is_filled_shared_and_stopped(intent_run: IntentRun, tmp_path: Path) -> None:
+    if shutil.which("redis-server") is None:
+        pytest.skip("there is no redis-server: install the Debian package redis-server")
+    with Stack(tmp_path, [intent_run.bundle], arguments=("--redis",)) as stack:
+        assert isinstance(stack, Stack)
+        client = connect(stack.told["redis"], timeout_seconds=10)
+        tokenizer = load_intents(intent_run.bundle).tokenizer
+        assert client.get(f"{prefix_of(tokenizer.digest)}:current")
+        assert stack.client.post(INTENTS, json={"instances": [{}]}).status_code == 200
+        assert client.keys("frontdesk:rate:*"), "the limits are counted there"
+        started = children(stack.process.pid)
+        client.close()
+    assert gone(started)
+
+
+def test_a_private_redis_needs_a_program_and_no_other_redis(ticket_bundle: Path, tmp_path: Path) -> None:
+    command = ("up", "--bundle", str(ticket_bundle), "--out", "up", "--redis")
+    done = run(*command, folder=tmp_path, environment={"FRONTDESK_REDIS": "redis://127.0.0.1:9/0"})
+    assert (done.returncode, "FRONTDESK_REDIS names one already" in done.stderr) == (2, True)
+    done = run(*command, folder=tmp_path, environment={"PATH": str(tmp_path)})
+    assert (done.returncode, "there is no redis-server" in done.stderr) == (1, True)
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.slow

@@ -49,7 +49,7 @@ DOORS = {
     "httpx": ("serving/gateway/desks/outgoing.py", "serving/gateway/models.py"),
     "jwt": ("serving/gateway/tokens.py",),
     "statsmodels": ("frontdesk/experiments/",),
-    "redis": ("frontdesk/intent/redis_store.py",),
+    "redis": ("frontdesk/redis_connection.py",),
     "charset_normalizer": ("frontdesk/text/charset.py",),
     "phonenumbers": ("frontdesk/text/identifiers.py",),
     "stdnum": ("frontdesk/text/identifiers.py",),

@@ -18,7 +18,8 @@ import pytest
 from frontdesk.database import open_database
 from frontdesk.intent.configuration import Configuration, LineConfiguration
 from frontdesk.intent.opening import load_intents
-from frontdesk.intent.redis_store import connect, prefix_of, publish
+from frontdesk.intent.redis_store import prefix_of, publish
+from frontdesk.redis_connection import connect
 from tests.gateway.desk import INTENTS, TICKETS, GatewayProcess, Logged, Stack
 from tests.gateway.test_up import children
 from tests.intent_bundles import IntentRun, as_request, with_configuration

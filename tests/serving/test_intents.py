@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from frontdesk.bundle import Bundle
 from frontdesk.intent.configuration import Configuration, LineConfiguration
 from frontdesk.intent.opening import IntentBundle, load_intents
-from frontdesk.intent.redis_store import connect, prefix_of, publish
+from frontdesk.intent.redis_store import prefix_of, publish
+from frontdesk.redis_connection import connect
 from tests.intent_bundles import IntentRun, as_request, shown, with_configuration
 from tests.redis_server import RedisServer
 from tests.serving.process import ServerProcess, free_port

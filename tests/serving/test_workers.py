@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import os
 import signal
 import subprocess
@@ -13,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import httpx
+import orjson
 import pytest
 
 from frontdesk.serving.sdk import GRPCInferenceServiceStub, ModelInferRequest
@@ -39,14 +41,25 @@ def children(server: ServerProcess) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def fresh(server: ServerProcess, address: str, **content: Any) -> httpx.Response:
+def fresh(server: ServerProcess, address: str, content: Any = None) -> tuple[int, bytes]:
     """Ask over a new connection: any worker may take it."""
-    with httpx.Client(base_url=server.url, timeout=60, trust_env=False) as client:
-        return client.request("POST" if content else "GET", address, **content)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    try:
+        body = None if content is None else orjson.dumps(content)
+        connection.request("GET" if body is None else "POST", address, body, {"content-type": "application/json"})
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
+def first_of(server: ServerProcess) -> dict[str, Any]:
+    found: dict[str, Any] = orjson.loads(fresh(server, V1, ONE)[1])["predictions"][0]
+    return found
 
 
 def samples(server: ServerProcess) -> dict[str, float]:
-    lines = fresh(server, "/metrics").text.splitlines()
+    lines = fresh(server, "/metrics")[1].decode().splitlines()
     return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if not line.startswith("#")}
 
 
@@ -60,16 +73,25 @@ def grpc_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def server(ticket_bundle: Path, grpc_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    arguments = ("--workers", str(WORKERS), "--grpc-port", str(grpc_port))
-    log = tmp_path_factory.mktemp("workers") / "log.jsonl"
-    with ServerProcess.of_bundles(log, ticket_bundle, arguments=arguments) as running:
+def store(ticket_bundles: TicketBundles, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    made = Store(str(tmp_path_factory.mktemp("workers-store")))
+    deploy(made, ticket_bundles.network)
+    return made
+
+
+@pytest.fixture(scope="module")
+def server(store: Store, grpc_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """Two workers that follow a store; the tests below meet it in their order."""
+    folder = tmp_path_factory.mktemp("workers")
+    command = ["-m", "frontdesk.serving", "ticket", "--store", store.root, "--look-seconds", "0.2"]
+    command += ["--workers", str(WORKERS), "--grpc-port", str(grpc_port)]
+    with ServerProcess(command, folder / "log.jsonl", environment={"TMPDIR": str(folder)}) as running:
         yield running
 
 
 def test_both_are_ready_and_both_answer_alike(server: ServerProcess) -> None:
     assert samples(server)["frontdesk_workers"] == WORKERS
-    answers = [fresh(server, V1, json=ONE).json()["predictions"][0] for _ in range(10)]
+    answers = [first_of(server) for _ in range(10)]
     labels = [{head: one["label"] for head, one in answer["labels"].items()} for answer in answers]
     assert all(one == labels[0] for one in labels)
     ready = [event for event in server.events() if event["event"] == "model_ready"]
@@ -78,14 +100,19 @@ def test_both_are_ready_and_both_answer_alike(server: ServerProcess) -> None:
 
 def test_metrics_are_of_all_of_them_whoever_is_asked(server: ServerProcess) -> None:
     before = answered(server)
-    threads = [threading.Thread(target=lambda: [fresh(server, V1, json=ONE) for _ in range(10)]) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: [first_of(server) for _ in range(10)]) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert {answered(server) for _ in range(10)} == {before + 40}
-    model_id = fresh(server, "/v2/models/ticket").json()["versions"][0]
-    assert samples(server)[f'frontdesk_served{{model="ticket",model_id="{model_id}"}}'] == WORKERS
+
+
+def test_every_worker_follows_the_store(server: ServerProcess, store: Store, ticket_bundles: TicketBundles) -> None:
+    second = deploy(store, ticket_bundles.classical)
+    served = f'frontdesk_served{{model="ticket",model_id="{second}"}}'
+    wait_for(lambda: samples(server).get(served) == WORKERS)
+    assert {first_of(server)["model_id"] for _ in range(10)} == {second}
 
 
 def test_grpc_is_answered_too(server: ServerProcess, grpc_port: int) -> None:
@@ -98,9 +125,9 @@ def test_grpc_is_answered_too(server: ServerProcess, grpc_port: int) -> None:
             assert GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=60).model_version
 
 
-def test_a_taken_port_is_told(server: ServerProcess, ticket_bundle: Path, grpc_port: int) -> None:
+def test_a_taken_port_is_told(server: ServerProcess, grpc_port: int) -> None:
     for option in (("--port", str(server.port)), ("--port", "0", "--grpc-port", str(grpc_port))):
-        command = [sys.executable, "-m", "frontdesk.serving", str(ticket_bundle), "--workers", "2", *option]
+        command = [sys.executable, "-m", "frontdesk.serving", "x", "--workers", "2", *option]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
         assert (done.returncode, "Address already in use" in done.stderr) == (2, True), done.stderr
 
@@ -108,17 +135,18 @@ def test_a_taken_port_is_told(server: ServerProcess, ticket_bundle: Path, grpc_p
 def test_a_killed_worker_is_replaced_and_readiness_is_never_a_lie(server: ServerProcess) -> None:
     before, counted = children(server), answered(server)
     assert len(before) == WORKERS
-    lies, done = [], threading.Event()
+    lies: list[str] = []
+    done = threading.Event()
 
     def trust() -> None:
         """Whenever it is ready, the next request is answered."""
         while not done.is_set():
             try:
-                if fresh(server, "/v2/health/ready").status_code != 200:
+                if fresh(server, "/v2/health/ready")[0] != 200:
                     continue
-                if (response := fresh(server, V1, json=ONE)).status_code != 200:
-                    lies.append(response.text)
-            except httpx.TransportError as error:
+                if (answer := fresh(server, V1, ONE))[0] != 200:
+                    lies.append(str(answer))
+            except (OSError, http.client.HTTPException) as error:
                 lies.append(repr(error))
 
     caller = threading.Thread(target=trust)
@@ -138,38 +166,29 @@ def test_a_killed_worker_is_replaced_and_readiness_is_never_a_lie(server: Server
     assert (death["exit_code"], death["was_ready"]) == (-signal.SIGKILL, True)
 
 
-def test_a_signal_under_load_fails_no_request(ticket_bundle: Path, tmp_path: Path) -> None:
-    """Each request that a worker has begun is answered; then the port is closed, nothing is left behind."""
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
+def test_a_signal_under_load_fails_no_request(server: ServerProcess) -> None:
+    """Each request that a worker has begun is answered; then the port is closed, and nothing is left behind."""
     many = {"instances": [{"body": "lost card " * 20}] * 300}
     statuses: list[int] = []
-    refused = threading.Event()
-    command = ["-m", "frontdesk.serving", str(ticket_bundle), "--workers", str(WORKERS)]
-    server = ServerProcess(command, tmp_path / "log", environment={"TMPDIR": str(scratch)})
-    workers = children(server)
+    workers, scratch = children(server), server.log.parent
 
     def call() -> None:
         """A connection for each request: none is lost to one that closes while it idles."""
-        while True:
-            try:
-                with httpx.Client(base_url=server.url, timeout=60, trust_env=False) as client:
-                    statuses.append(client.post(V1, json=many, headers={"connection": "close"}).status_code)
-            except httpx.ConnectError:
-                refused.set()
-                return
+        with contextlib.suppress(ConnectionRefusedError):
+            while True:
+                statuses.append(fresh(server, V1, many)[0])
 
     callers = [threading.Thread(target=call) for _ in range(4)]
     for caller in callers:
         caller.start()
     wait_for(lambda: len(statuses) >= 8)
+    assert list(scratch.glob("frontdesk-workers-*"))
     assert server.stop(signal.SIGTERM) == 0
     for caller in callers:
         caller.join()
     assert set(statuses) == {200}
-    assert refused.is_set()
     assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
-    assert not list(scratch.iterdir())
+    assert not list(scratch.glob("frontdesk-workers-*"))
     events = [event["event"] for event in server.events()]
     assert events.count("stopped") == WORKERS
     assert events[-1] == "workers_stopped"
@@ -186,15 +205,3 @@ def test_a_bundle_that_cannot_be_served_ends_all_with_its_own_error(ticket_bundl
     assert done.returncode == 1
     assert "error: policy.json: a file of the bundle was altered" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_every_worker_follows_the_store(ticket_bundles: TicketBundles, tmp_path: Path) -> None:
-    store = Store(str(tmp_path / "store"))
-    deploy(store, ticket_bundles.network)
-    command = ["-m", "frontdesk.serving", "ticket", "--store", store.root, "--look-seconds", "0.2", "--workers", "2"]
-    with ServerProcess(command, tmp_path / "log") as server:
-        second = deploy(store, ticket_bundles.classical)
-        served = f'frontdesk_served{{model="ticket",model_id="{second}"}}'
-        wait_for(lambda: samples(server).get(served) == WORKERS)
-        answers = [fresh(server, V1, json=ONE).json()["predictions"][0]["model_id"] for _ in range(10)]
-        assert set(answers) == {second}

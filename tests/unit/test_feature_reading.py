@@ -117,7 +117,7 @@ def test_a_redis_that_is_gone_or_hangs_is_an_error_in_time(redis_server: RedisSe
 
 
 def test_forgotten_entities_leave_redis(redis_server: RedisServer, tmp_path: Path) -> None:
-    from frontdesk.intent.redis_store import connect
+    from frontdesk.redis_connection import connect
 
     materialise(open_repository(str(write_history(tmp_path, HISTORY[:1])), redis=redis_server.url), NOON)
     client = connect(redis_server.url, timeout_seconds=5)

@@ -18,7 +18,8 @@ from frontdesk.intent.columns import DEFAULT_INTENT_COLUMNS
 from frontdesk.intent.golden import golden_difference, golden_requests, sessions_of
 from frontdesk.intent.jobs import IntentJobs
 from frontdesk.intent.opening import IntentBundle, cached_steps, load_intents, prove
-from frontdesk.intent.redis_store import RedisTable, connect, prefix_of
+from frontdesk.intent.redis_store import RedisTable, prefix_of
+from frontdesk.redis_connection import connect
 from frontdesk.settings import settings
 from frontdesk.simulation.sessions import simulate
 from frontdesk.storage import Store

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -164,6 +165,18 @@ def test_lists_longer_than_an_operator_s_own_go_on_with_the_line_s(monkeypatch: 
     intents, scores = model.rank(zero, zero, np.array([True]), 6)
     assert names_of(tokenizer, intents[0]) == letters[::-1]
     assert (np.diff(scores[0]) <= 0).all()
+
+
+@pytest.mark.parametrize("kept", [2, 5])
+def test_a_list_for_one_request_is_the_row_of_the_lists_for_many(kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("frontdesk.intent.toppop.KEPT", kept)
+    many = [("old", "l", letter) for letter in "AABBCDE"] + [("own", "l", "C"), ("own", "m", "A", "B")]
+    found, tokenizer = sessions(*many)
+    model = TopPop.fit(found, tokenizer)
+    for operator, line, first in itertools.product((-1, 0, 1), (-1, 0, 1), (True, False)):
+        intents, scores = model.rank(np.array([operator]), np.array([line]), np.array([first]), 4)
+        expected = intents[0].tolist(), scores[0].tolist()
+        assert model.listed(operator, line, first=first, width=4) == expected
 
 
 def test_tables_are_mapped_as_they_were_written(tmp_path: Path) -> None:

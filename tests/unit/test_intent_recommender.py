@@ -14,8 +14,9 @@ from frontdesk.intent.configuration import Configuration, LineConfiguration, Lis
 from frontdesk.intent.lists import Validity
 from frontdesk.intent.live import LiveSessions
 from frontdesk.intent.opening import IntentBundle, load_intents
-from frontdesk.intent.redis_store import GuardedTable, RedisTable, connect, prefix_of, publish
+from frontdesk.intent.redis_store import GuardedTable, RedisTable, prefix_of, publish
 from frontdesk.intent.requests import MAX_ROWS, IntentAnswer
+from frontdesk.redis_connection import connect
 from tests.intent_bundles import IntentRun, as_request, shown
 from tests.redis_server import RedisServer
 

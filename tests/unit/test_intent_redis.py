@@ -11,7 +11,8 @@ from frontdesk.errors import StorageError
 from frontdesk.intent.codec import decode, encode
 from frontdesk.intent.keys import NO_KEY
 from frontdesk.intent.markov import PER_KEY, Found, MarkovTable, build_table
-from frontdesk.intent.redis_store import RedisTable, connect, prefix_of, publish
+from frontdesk.intent.redis_store import RedisTable, prefix_of, publish
+from frontdesk.redis_connection import connect
 from tests.intent_data import simulated
 from tests.redis_server import RedisServer
 

@@ -71,7 +71,7 @@ async def log_in(request: Request) -> Response:
     gateway = gateway_of(request)
     try:
         require_same_site(request)
-        gateway.rates.take("console:log-in")
+        await gateway.rates.take("console:log-in")
         form = await form_of(request)
         response = RedirectResponse("/console", 303, {"cache-control": "no-store"})
         secure = request.url.scheme == "https"

@@ -53,7 +53,7 @@ async def take_webhook(request: Request, desk: Annotated[str, Path(min_length=1,
     with gateway.reading.one():
         body = await read_body(request)
     event = found.receive(request.headers, body, datetime.now(UTC))
-    gateway.rates.take(f"desk:{desk}")
+    await gateway.rates.take(f"desk:{desk}")
     if event.kind == "ignored":
         answer = WebhookAnswer(status="ignored", reason=event.reason)
     else:
