@@ -45,6 +45,7 @@ def prune_predictions(
     as_json: bool = Json,
 ) -> None:
     """Remove old predictions, each case's last one with the feedback on the case. The gateway may run meanwhile."""
+    from frontdesk.database import opened
     from frontdesk.database.retention import prune
 
     try:

@@ -1,4 +1,4 @@
-"""A child process that answers KServe's probes and never outlives its parent."""
+"""A child process, which may answer KServe's probes, and never outlives its parent."""
 
 from __future__ import annotations
 
@@ -10,30 +10,64 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from frontdesk.serving import processes
 
 _SAID_BYTES = 4_096
 
 
+class Part(Protocol):
+    """One of the processes of the stack."""
+
+    name: str
+    log: Path
+
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended, None while it runs or before it was started."""
+
+    def start(self) -> None:
+        """Start it; what ran before has ended."""
+
+    def is_alive(self) -> bool:
+        """Return whether it runs."""
+
+    def is_ready(self) -> bool:
+        """Return whether it does what it is there for."""
+
+    def said(self) -> str:
+        """Return what its log says last."""
+
+    def stop(self) -> None:
+        """End it."""
+
+
 class Child:
-    """A server of ours on a loopback port.
+    """A process of ours, a server on a loopback port or one that serves nothing.
 
     Args:
+        name: for the log.
         arguments: of the interpreter, without the port.
-        port: where it listens.
         log: file that takes its output.
+        port: where it listens; None for nowhere.
         environment: more variables.
     """
 
     def __init__(
-        self, arguments: Sequence[str], port: int, log: Path, environment: Mapping[str, str] | None = None
+        self,
+        name: str,
+        arguments: Sequence[str],
+        log: Path,
+        port: int | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
-        self._command = [sys.executable, *arguments, "--port", str(port)]
-        self._environment = {**os.environ, **(environment or {})}
+        self._command = [sys.executable, *arguments, *([] if port is None else ["--port", str(port)])]
         self._process: subprocess.Popen[bytes] | None = None
+        self._environment = {**os.environ, **(environment or {})}
+        self._listens = port is not None
         self.url = f"http://127.0.0.1:{port}"
-        self.log = log
+        self.name, self.log = name, log
 
     @property
     def exit_code(self) -> int | None:
@@ -51,6 +85,8 @@ class Child:
 
     def is_ready(self) -> bool:
         """Return whether every model of it is ready. Blocks for a second at most."""
+        if not self._listens:
+            return self.is_alive()
         try:
             with urllib.request.urlopen(f"{self.url}/v2/health/ready", timeout=1):  # noqa: S310 - our own server
                 return True

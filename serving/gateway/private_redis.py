@@ -39,7 +39,7 @@ class PrivateRedis:
         self._command = [program, "--bind", "127.0.0.1", "--port", str(port)]
         self._command += ["--save", "", "--appendonly", "no", "--dir", str(folder.absolute())]
         self._publishing = [sys.executable, "-m", "frontdesk.serving.publishing", *bundles]
-        self._log = folder / "redis.log"
+        self.name, self.log = "redis", folder / "redis.log"
         self._server: subprocess.Popen[bytes] | None = None
         self._publisher: subprocess.Popen[bytes] | None = None
         self.url = f"redis://127.0.0.1:{port}/0"
@@ -52,12 +52,12 @@ class PrivateRedis:
     def start(self) -> None:
         """Start it, wait until it answers, and begin to fill it. Raises `FrontdeskError` where it does not answer."""
         self.stop()
-        with self._log.open("ab") as output, connect(self.url) as client:
+        with self.log.open("ab") as output, connect(self.url) as client:
             self._server = processes.start(self._command, stdout=output, stderr=output)
             end = time.monotonic() + _START_SECONDS
             while not _answers(client):
                 if not self.is_alive() or time.monotonic() > end:
-                    raise FrontdeskError("redis-server does not answer", where=self._log.name, remedy=_REMEDY)
+                    raise FrontdeskError("redis-server does not answer", where=self.log.name, remedy=_REMEDY)
                 time.sleep(0.02)
             environment = {**os.environ, **self.variables}
             self._publisher = processes.start(self._publishing, stdout=output, stderr=output, env=environment)
@@ -66,11 +66,20 @@ class PrivateRedis:
         """Return whether the server runs."""
         return self._server is not None and self._server.poll() is None
 
-    def is_filled(self) -> bool:
+    @property
+    def exit_code(self) -> int | None:
+        """How the server ended, None while it runs or before it was started."""
+        return None if self._server is None else self._server.poll()
+
+    def said(self) -> str:
+        """Return what to do when it does not run."""
+        return _REMEDY
+
+    def is_ready(self) -> bool:
         """Return whether everything has been written. Raises `FrontdeskError` where it could not be."""
         code = None if self._publisher is None else self._publisher.poll()
         if code:
-            raise FrontdeskError("the tables could not be written to Redis", where=self._log.name, remedy=_REMEDY)
+            raise FrontdeskError("the tables could not be written to Redis", where=self.log.name, remedy=_REMEDY)
         return code == 0
 
     def stop(self) -> None:
