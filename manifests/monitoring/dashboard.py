@@ -168,6 +168,33 @@ _ROWS = {
             ("sum by (desk, effect) (increase(frontdesk_gateway_deliveries_total[1h]))", "{{desk}} {{effect}}"),
         ),
     ),
+    "Drift and releases": (
+        _series(
+            "Drift",
+            "Statistics of the newest window over their thresholds; at 1 a column drifts.",
+            "short",
+            (
+                'max by (recipe, column, method) (frontdesk_drift_score{part=""} / frontdesk_drift_threshold{part=""})',
+                "{{recipe}} {{column}} {{method}}",
+            ),
+        ),
+        _series(
+            "Share of the candidate",
+            "Of the cases, while a rollout goes on.",
+            "percentunit",
+            ("max by (recipe) (frontdesk_rollout_share)", "{{recipe}}"),
+        ),
+        _series(
+            "Candidate beside champion",
+            "Share of calls that fail, by side.",
+            "percentunit",
+            (
+                'sum by (recipe, side) (rate(frontdesk_rollout_calls_total{outcome="error"}[5m]))'
+                " / sum by (recipe, side) (rate(frontdesk_rollout_calls_total[5m]))",
+                "{{recipe}} {{side}}",
+            ),
+        ),
+    ),
 }
 
 

@@ -36,14 +36,23 @@ class WatchMetrics:
         if time.monotonic() >= self._until:
             self._until = time.monotonic() + _KEEP_SECONDS
             try:
-                self._text = _text(newest_verdicts(self._database), retraining_counts(self._database))
+                registry = CollectorRegistry()
+                show_verdicts(registry, newest_verdicts(self._database), retraining_counts(self._database))
+                self._text = generate_latest(registry)
             except StorageError:
                 event(_log, "verdicts_not_read", level=logging.WARNING)
         return self._text
 
 
-def _text(verdicts: Iterable[Any], retrainings: dict[tuple[str, str, str], int]) -> bytes:
-    registry = CollectorRegistry()
+def show_verdicts(
+    registry: CollectorRegistry, verdicts: Iterable[Any], retrainings: dict[tuple[str, str, str], int]
+) -> None:
+    """Put gauges into an empty registry.
+
+    Args:
+        verdicts: the newest of every recipe and part.
+        retrainings: ``{(recipe, reason, state): how many}``.
+    """
 
     def gauge(name: str, words: str, *labels: str) -> Gauge:
         return Gauge(f"frontdesk_{name}", words, labels, registry=registry)
@@ -68,4 +77,3 @@ def _text(verdicts: Iterable[Any], retrainings: dict[tuple[str, str, str], int])
                 figure.labels(row.recipe, row.part, name).set(value)
     for (recipe, reason, state), number in retrainings.items():
         count.labels(recipe, reason, state).set(number)
-    return generate_latest(registry)

@@ -28,12 +28,15 @@ def alerts() -> list[dict[str, Any]]:
 @cache
 def exported() -> dict[str, tuple[str, ...]]:
     """Return the labels of every metric that a process of ours exports."""
-    from prometheus_client import REGISTRY
+    from prometheus_client import REGISTRY, CollectorRegistry
 
     import frontdesk.serving.gateway.metrics
     import frontdesk.serving.metrics  # noqa: F401 - importing registers them
+    from frontdesk.serving.gateway.watching import show_verdicts
 
-    metrics = set(REGISTRY._collector_to_names)
+    shown = CollectorRegistry()
+    show_verdicts(shown, (), {})
+    metrics = set(REGISTRY._collector_to_names) | set(shown._collector_to_names)
     return {metric._name: tuple(metric._labelnames) for metric in metrics if hasattr(metric, "_labelnames")}
 
 
