@@ -14,15 +14,18 @@ import numpy.typing as npt
 from frontdesk.monitoring import phrases
 from frontdesk.monitoring.habits import Parts, Rows, habit
 from frontdesk.monitoring.measures import (
+    CERTAIN,
     DISTANCE_FLOORS,
     OTHER,
     TOP_LEVELS,
     UNSEEN_FLOORS,
+    Counts,
     Measured,
     Pair,
     enough,
+    unseen_habit,
 )
-from frontdesk.monitoring.statistics import chance_of_bags, chance_of_unseen, jensen_shannon, total_variation
+from frontdesk.monitoring.statistics import chance_of_bags, jensen_shannon, total_variation, unseen_beyond_chance
 
 Matrix = npt.NDArray[np.float32]
 Bags = Sequence[Sequence[str]]
@@ -39,7 +42,7 @@ def bag_measures(pair: Pair, name: str, what: str) -> list[Measured]:
     )
     enough(sum(map(bool, reference)), sum(map(bool, current)))
     parts = pair.parts(name)
-    return [_shares(pair, reference, current, parts), _unseen(reference, current, parts, what)]
+    return [_shares(pair, reference, current, parts), _unseen(pair, reference, current, parts, what)]
 
 
 def counted(bags: Bags, levels: Sequence[str]) -> Matrix:
@@ -75,25 +78,29 @@ def bag_distance(pair: Pair, before: Matrix, now: Matrix, parts: Parts | None, m
     return Measured(method, score, chance, usual, DISTANCE_FLOORS, total_variation(a, b), words)  # type: ignore[arg-type]
 
 
-def _unseen(reference: Bags, current: Bags, parts: Parts | None, what: str) -> Measured:
+def _unseen(pair: Pair, reference: Bags, current: Bags, parts: Parts | None, what: str) -> Measured:
     """Compare the levels of the current bags with all that the reference ever had, by the bags that hold new ones."""
     before, now = (Counter(level for bag in bags for level in set(bag)) for bags in (reference, current))
     names = list({**before, **now})
     a, b = (np.array([counter[level] for level in names], np.int64) for counter in (before, now))
-    new = sorted(((level, now[level]) for level in names if not before[level]), key=lambda item: (-item[1], item[0]))
+    places, beyond = unseen_beyond_chance(a, b, pair.level)
+    new = sorted(((names[place], int(b[place])) for place in places), key=lambda item: (-item[1], item[0]))
     strange = {level for level, _ in new}
-    score = sum(any(level in strange for level in bag) for bag in current) / len(current)
-    usual = 0.0
-    for part in parts.rows if parts else ():
-        inside = Counter(level for row in part for level in set(reference[row]))
-        alone = {level for level, count in inside.items() if count == before[level]}
-        usual = max(usual, sum(any(level in alone for level in reference[row]) for row in part) / len(part))
+    # Counted per level; a bag may hold several new ones.
+    share = sum(any(level in strange for level in bag) for bag in current) / len(current)
+    score = min(beyond / len(current), share)
+
+    def count(rows: Rows) -> Counts:
+        inside = Counter(level for row in rows for level in set(reference[row]))
+        return np.array([inside[level] for level in names], np.int64)
+
+    usual = unseen_habit(parts, count)
     return Measured(
         "unseen_share",
         score,
-        chance_of_unseen(a, b, len(current)),
+        CERTAIN,
         usual,
         UNSEEN_FLOORS,
         score,
-        lambda: phrases.new_levels(new, len(current), score, what),
+        lambda: phrases.new_levels(new, len(current), share, what),
     )

@@ -64,13 +64,13 @@ def compare_windows(
     seed: int = 0,
 ) -> Verdict:
     """Compare two windows that were read before. Arguments as of `compare`."""
-    statistics = sum(_STATISTICS[each.type] + (each.given is not None) for each in watched)
+    statistics = sum(_STATISTICS[each.type] + (each.given is not None) for each in watched) + 1
 
     @functools.cache
     def parts(name: str) -> Parts | None:
         return parts_of(reference.sample(name), current.sample(name), time)
 
-    level = 1 - (1 - false_alarm_rate) ** (1 / max(statistics, 1))
+    level = 1 - (1 - false_alarm_rate) ** (1 / statistics)
     pair = Pair(reference, current, time, np.random.default_rng(seed), level, parts)
     checks: list[Check] = []
     causes: list[tuple[float, Cause]] = []
@@ -91,6 +91,12 @@ def compare_windows(
                     crossed.append((measured, watch, drift))
         if crossed:
             causes.append(_cause(each, crossed))
+    if (refused := measures.refused_share(pair)) is not None:
+        each = Watched(refused[0], "quality", "categorical")
+        watch, drift = thresholds(refused[1], level)
+        checks.append(Check(each.title, each.kind, refused[1].method, _plain(refused[1].score), watch, drift))
+        if refused[1].score >= watch:
+            causes.append(_cause(each, [(refused[1], watch, drift)]))
     causes.sort(key=lambda pair: (pair[1].level != "drift", -pair[0]))
     verdict: Level = causes[0][1].level if causes else "stable"
     spans = {"reference": reference.span(time), "current": current.span(time)}
@@ -157,6 +163,7 @@ def _cause(each: Watched, crossed: Sequence[tuple[Measured, float, float]]) -> t
         threshold=drift if is_drift else watch,
         words=f"{each.title}: {words}",
         level="drift" if is_drift else "watch",
+        within=measured.within,
     )
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from frontdesk.monitoring.measures import FEWEST_ROWS, OTHER, codes_of, levels_of
+from frontdesk.monitoring.measures import FEWEST_ROWS, OTHER, TooFew, codes_of, levels_of
 from frontdesk.monitoring.texts import describe
 from frontdesk.monitoring.verdict import Verdict
 from frontdesk.monitoring.windows import Watched, Window
@@ -35,6 +35,9 @@ def write_html(
 
     Args:
         verdict: of the same windows: gives the thresholds.
+
+    Raises:
+        TooFew: no column has enough values.
     """
     columns: list[tuple[str, str]] = []
     frames: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
@@ -44,6 +47,8 @@ def write_html(
                 columns.append((name, method))
                 frames[0][name], frames[1][name] = sides
     scores: dict[str, float] = {}
+    if not columns:
+        raise TooFew("no column has enough values")
     limits = {(check.column, check.method): check.drift for check in verdict.checks}
     with _quiet():
         report = _run(frames, columns, {name: limits.get((name, method)) or 0.1 for name, method in columns})

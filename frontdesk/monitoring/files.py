@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from frontdesk.errors import UsageError
 from frontdesk.monitoring.comparison import FALSE_ALARM_RATE, SAMPLE_ROWS, compare_windows
 from frontdesk.monitoring.verdict import Verdict
 from frontdesk.monitoring.windows import Watched, Window
 from frontdesk.storage import canonical_json, write_atomically
+
+if TYPE_CHECKING:
+    from frontdesk.bundle.labels import LabelBundle
 
 VERDICT, REPORT, EVIDENTLY = "verdict.json", "report.html", "evidently.html"
 
@@ -48,18 +52,29 @@ def compare_files(
 
     windows, watched, time = _read(recipe, (reference, current), columns, bundle, taxonomy, taxonomy_version, seed)
     verdict = compare_windows(windows[0], windows[1], watched, time=time, false_alarm_rate=false_alarm_rate, seed=seed)
-    beside = with_evidently or verdict.verdict == "drift"
-    page = render(recipe, verdict, windows[0], windows[1], watched, evidently=EVIDENTLY if beside else None)
-    if beside:
-        from frontdesk.monitoring.evidently_report import write_html
-
-        out.mkdir(parents=True, exist_ok=True)
-        write_html(windows[0], windows[1], watched, verdict, out / EVIDENTLY)
+    beside = None
+    if with_evidently or verdict.verdict == "drift":
+        verdict, beside = _beside(windows, watched, verdict, out)
     else:
         (out / EVIDENTLY).unlink(missing_ok=True)
+    page = render(recipe, verdict, windows[0], windows[1], watched, evidently=beside)
     write_atomically(out / REPORT, page.encode("utf-8", "replace"))
     write_atomically(out / VERDICT, canonical_json({"recipe": recipe, **verdict.as_json()}))
     return verdict
+
+
+def _beside(windows: list[Window], watched: list[Watched], verdict: Verdict, out: Path) -> tuple[Verdict, str | None]:
+    """Write Evidently's page. The verdict does not depend on it, so what goes wrong there is a note and no failure."""
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        from frontdesk.monitoring.evidently_report import write_html
+
+        write_html(windows[0], windows[1], watched, verdict, out / EVIDENTLY)
+    except Exception as error:
+        (out / EVIDENTLY).unlink(missing_ok=True)
+        note = f"Evidently's page could not be written ({type(error).__name__})"
+        return replace(verdict, notes=(*verdict.notes, note)), None
+    return verdict, EVIDENTLY
 
 
 def _read(
@@ -72,17 +87,18 @@ def _read(
     seed: int,
 ) -> tuple[list[Window], list[Watched], str | None]:
     """Return both windows, what is compared of them, and their time column."""
+    from frontdesk.label_jobs import columns_of, relabel_of
     from frontdesk.records import load_columns
 
-    mapping: Any = load_columns(columns, recipe)
+    model = None if bundle is None else _opened(recipe, bundle, taxonomy, taxonomy_version)
+    mapping: Any = load_columns(columns, recipe) if model is None else columns_of(model, columns)
     if recipe == "intent":
         from frontdesk.monitoring import sessions
 
         if taxonomy or taxonomy_version:
             raise UsageError("intents have no label file", where="--taxonomy")
         return [sessions.read_sessions(uri, mapping) for uri in uris], sessions.watched_sessions(mapping), sessions.TIME
-    from frontdesk.label_jobs import relabel_of
-    from frontdesk.monitoring import records
+    from frontdesk.monitoring import predictions, records
     from frontdesk.recipes import jobs
 
     room: Any = jobs(recipe)
@@ -94,6 +110,26 @@ def _read(
             seed,
             prepare=room.prepare(room.parameters("{}"))[0],
             relabel=relabel_of(taxonomy, taxonomy_version, mapping),
+            bundle=model,
         )
         windows.append(records.read_window(uri, reading))
-    return windows, records.watched_columns(mapping), records.TIME if mapping.created_at else None
+    watched = records.watched_columns(mapping)
+    if model is not None:
+        watched += predictions.watched_answers(model, list(mapping.heads))
+    return windows, watched, records.TIME if mapping.created_at else None
+
+
+def _opened(recipe: str, bundle: str, taxonomy: str | None, taxonomy_version: str | None) -> LabelBundle:
+    """Open a bundle of a recipe that answers with labels."""
+    from frontdesk.bundle.labels import LabelBundle
+
+    if recipe == "intent":
+        raise UsageError(
+            "the answers to sessions are read from the suggestions that the log holds, not from a bundle",
+            where="--bundle",
+            remedy="Name the log's column of suggestions in the mapping (options)",
+        )
+    model = LabelBundle.load(bundle, taxonomy=taxonomy, taxonomy_version=taxonomy_version)
+    if model.recipe != recipe:
+        raise UsageError(f"this is a bundle of the recipe {model.recipe}", where="--bundle")
+    return model

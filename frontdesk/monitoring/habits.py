@@ -20,7 +20,7 @@ from frontdesk.monitoring.statistics import Chance
 FEWEST_PARTS, MOST_PARTS = 8, 40
 FEWEST_ROWS = 30
 _USABLE_PARTS = 4
-_LEVEL = 0.01
+HABIT_LEVEL = 0.01
 
 Rows = npt.NDArray[np.int64]
 
@@ -82,7 +82,7 @@ def habit(
         score = distance(rest, part)
         scale = (1 / len(part) + 1 / max(len(rest), 1)) / (1 / sizes[0] + 1 / sizes[1])
         power = chance.power
-        largest = max(largest, max(score**power - chance.quantile(_LEVEL, scale) ** power, 0.0) ** (1 / power))
+        largest = max(largest, max(score**power - chance.quantile(HABIT_LEVEL, scale) ** power, 0.0) ** (1 / power))
     return largest
 
 

@@ -11,16 +11,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from frontdesk.monitoring import phrases
-from frontdesk.monitoring.habits import Parts, Rows, habit
+from frontdesk.monitoring.habits import HABIT_LEVEL, Parts, Rows, habit
 from frontdesk.monitoring.statistics import (
     Chance,
     Floats,
     chance_of_counts,
     chance_of_numbers,
     chance_of_shares,
-    chance_of_unseen,
     jensen_shannon,
     total_variation,
+    unseen_beyond_chance,
     wasserstein,
 )
 from frontdesk.monitoring.windows import Window
@@ -29,10 +29,14 @@ DISTANCE_FLOORS = (0.05, 0.1)
 """Distances below the first are no change that anybody would act on, however many rows prove it; below the second they
 are worth a look. The second is Evidently's own threshold for either distance."""
 MISSING_FLOORS = (0.02, 0.05)
+REFUSED_FLOORS = (0.01, 0.05)
 UNSEEN_FLOORS = (0.001, 0.01)
 FEWEST_ROWS = 30
 TOP_LEVELS = 30
 OTHER = "all others"
+
+CERTAIN = Chance(0.0, 0.0, 1.0)
+"""Of a score that is zero where only chance is at work."""
 
 Counts = npt.NDArray[np.int64]
 
@@ -49,6 +53,7 @@ class Measured:
         floors: what matters at all, and what matters much.
         affected: share of the current rows that would have to be other ones for no change, 0 to 1.
         words: the change.
+        within: see `frontdesk.monitoring.verdict.Cause`.
     """
 
     method: str
@@ -58,6 +63,7 @@ class Measured:
     floors: tuple[float, float]
     affected: float
     words: Callable[[], str]
+    within: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,6 +116,15 @@ def levels_of(reference: Window, current: Window, name: str) -> tuple[list[str],
     return top, counts[0], counts[1]
 
 
+def common_levels(reference: Window, current: Window, name: str) -> list[str]:
+    """Return the most frequent levels of both windows, in shares, new ones among them."""
+    sides = [
+        (window.levels[name].counts, max(window.levels[name].counts.total(), 1)) for window in (reference, current)
+    ]
+    levels = {level: sum(counts[level] / total for counts, total in sides) for counts, _ in sides for level in counts}
+    return sorted(levels, key=lambda level: (-levels[level], level))[:TOP_LEVELS]
+
+
 def codes_of(column: pa.ChunkedArray, top: list[str]) -> npt.NDArray[np.int64]:
     """Return the place of each row's level in ``top``, ``len(top)`` for another one, -1 for none."""
     found = pc.index_in(column, value_set=pa.array(top, pa.string())).fill_null(len(top))
@@ -148,34 +163,50 @@ def unseen_levels(pair: Pair, name: str) -> Measured:
         raise TooFew(f"more than {len(before.counts):,} levels: a new one says nothing")
     names = list({**before.counts, **now.counts})
     a, b = (np.array([counter.counts.get(level, 0) for level in names], np.int64) for counter in (before, now))
-    new = sorted(
-        ((names[i], int(b[i])) for i in np.flatnonzero((a == 0) & (b > 0))), key=lambda pair: (-pair[1], pair[0])
-    )
-    score = sum(count for _, count in new) / now.counts.total()
-    chance = chance_of_unseen(a, b, now.counts.total())
+    places, beyond = unseen_beyond_chance(a, b, pair.level)
+    new = sorted(((names[place], int(b[place])) for place in places), key=lambda item: (-item[1], item[0]))
+    total = now.counts.total()
+    score = beyond / total
     column = pair.reference.sample(name).column(name).combine_chunks().dictionary_encode()
     codes = column.indices.fill_null(-1).to_numpy()
-    total = np.bincount(codes[codes >= 0], minlength=len(column.dictionary))
-
-    def distance(rest: Rows, part: Rows) -> float:
-        inside = np.bincount(codes[part][codes[part] >= 0], minlength=len(total))
-        return float(inside[inside == total].sum() / max(inside.sum(), 1))
-
-    usual = max((distance(part, part) for part in _rows(pair, name)), default=0.0)
+    usual = unseen_habit(
+        pair.parts(name), lambda rows: np.bincount(codes[rows][codes[rows] >= 0], minlength=len(column.dictionary))
+    )
     return Measured(
         "unseen_share",
         score,
-        chance,
+        CERTAIN,
         usual,
         UNSEEN_FLOORS,
         score,
-        lambda: phrases.new_levels(new, now.counts.total(), score),
+        lambda: phrases.new_levels(new, total, sum(count for _, count in new) / total),
     )
 
 
-def _rows(pair: Pair, name: str) -> tuple[Rows, ...]:
-    parts = pair.parts(name)
-    return parts.rows if parts else ()
+def unseen_habit(parts: Parts | None, count: Callable[[Rows], Counts]) -> float:
+    """Return the largest share of a part's rows, beyond chance, whose levels stand in no other part."""
+    largest = 0.0
+    for part in parts.rows if parts else ():
+        inside, outside = count(part), count(parts.rest(part) if parts else part)
+        _, beyond = unseen_beyond_chance(outside, inside, HABIT_LEVEL)
+        largest = max(largest, beyond / max(int(inside.sum()), 1))
+    return largest
+
+
+def refused_share(pair: Pair) -> tuple[str, Measured] | None:
+    """Compare the shares of rows that could not be read; return the field that more of them fail in than before."""
+    sides = [(window.refused, window.rows + sum(window.refused.values())) for window in (pair.reference, pair.current)]
+    rates = [{reason: count / total for reason, count in refused.items()} for refused, total in sides]
+    if not rates[1]:
+        return None
+    before, now = (sum(rate.values()) for rate in rates)
+    n, m = sides[0][1], sides[1][1]
+    worst = max(sorted(rates[1]), key=lambda reason: rates[1][reason] - rates[0].get(reason, 0.0))
+    said = f"{phrases.percent(now)} of the rows could not be read ({worst}), {phrases.percent(before)} before"
+    chance = chance_of_shares((before * n + now * m) / (n + m), n, m)
+    score = max(now - before, 0.0)
+    measured = Measured("refused_share", score, chance, 0.0, REFUSED_FLOORS, score, lambda: said)
+    return worst.partition(": ")[0], measured
 
 
 def number_distance(pair: Pair, name: str) -> Measured:

@@ -38,14 +38,10 @@ def moved(names: Sequence[str], before: npt.ArrayLike, now: npt.ArrayLike) -> st
 
 def numbers(before: npt.NDArray[np.float64], now: npt.NDArray[np.float64]) -> str:
     """Say how the middle and the ends of a number moved."""
-    said: list[str] = []
+    found = [("mean", float(np.mean(before)), float(np.mean(now)))]
     for words, of in (("median", 50), ("lowest tenth up to", 10), ("highest tenth from", 90)):
-        a, b = float(np.percentile(before, of)), float(np.percentile(now, of))
-        if not said or abs(a - b) > 1e-12:
-            said.append(f"{words} {a:.4g} → {b:.4g}")
-    if abs(np.mean(before) - np.mean(now)) > 1e-12:
-        said.append(f"mean {np.mean(before):.4g} → {np.mean(now):.4g}")
-    return ", ".join(said)
+        found.append((words, float(np.percentile(before, of)), float(np.percentile(now, of))))
+    return ", ".join(f"{words} {a:.4g} → {b:.4g}" for words, a, b in found if abs(a - b) > 1e-12)
 
 
 def new_levels(levels: Sequence[tuple[str, int]], rows: int, share: float, what: str = "rows") -> str:
@@ -53,6 +49,11 @@ def new_levels(levels: Sequence[tuple[str, int]], rows: int, share: float, what:
     named = ", ".join(f"{quoted(name)} ({percent(count / rows)})" for name, count in levels[:_MOST])
     more = f" and {len(levels) - _MOST:,} more" if len(levels) > _MOST else ""
     return f"{percent(share)} of the {what} have a value that the reference never had: {named}{more}"
+
+
+def unknown_words(words: Sequence[tuple[str, float]]) -> str:
+    """Name the most frequent new words, with the share of the texts that hold each."""
+    return ", ".join(f"{quoted(word)} in {percent(share)} of the texts" for word, share in words[:_MOST])
 
 
 def missing(before: float, now: float) -> str:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from frontdesk import progress
+from frontdesk.bundle.labels import LabelBundle
 from frontdesk.errors import EmptyTable
+from frontdesk.monitoring.predictions import with_answers
 from frontdesk.monitoring.texts import TEXT_ROWS
 from frontdesk.monitoring.windows import LevelCounter, Watched, Window
 from frontdesk.records import Columns
@@ -35,6 +37,7 @@ class Reading:
         seed: of the samples.
         prepare: what the recipe does to texts before a model sees them; done to the sampled rows only.
         relabel: brings labels to one version.
+        bundle: answers sampled rows, and its answers are compared too.
     """
 
     columns: Columns
@@ -42,6 +45,7 @@ class Reading:
     seed: int = 0
     prepare: Change | None = None
     relabel: Change | None = None
+    bundle: LabelBundle | None = None
 
 
 def watched_columns(columns: Columns) -> list[Watched]:
@@ -90,7 +94,10 @@ def read_window(uri: str, reading: Reading) -> Window:
     tables = [sample.table()]
     if columns.text and whole is not None:
         tables.append(_prepared(whole, reading.prepare).select([*time, *columns.text]))
-    return Window(tuple(table for table in tables if table is not None), rows, levels, missing, dict(reasons))
+    window = Window(tuple(table for table in tables if table is not None), rows, levels, missing, dict(reasons))
+    if reading.bundle is None or whole is None:
+        return window
+    return with_answers(window, whole, reading.bundle, TIME if time else None)
 
 
 def _prepared(table: pa.Table, prepare: Change | None) -> pa.Table:

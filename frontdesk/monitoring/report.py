@@ -12,7 +12,9 @@ import pyarrow as pa
 from frontdesk.monitoring import pictures
 from frontdesk.monitoring.advice import LEAD, advice
 from frontdesk.monitoring.bags import counted
-from frontdesk.monitoring.measures import OTHER, levels_of
+from frontdesk.monitoring.measures import OTHER, common_levels, levels_of
+from frontdesk.monitoring.phrases import quoted
+from frontdesk.monitoring.routing import crossed
 from frontdesk.monitoring.texts import describe, frequent
 from frontdesk.monitoring.verdict import Verdict
 from frontdesk.monitoring.windows import Watched, Window
@@ -63,8 +65,12 @@ def render(
     shown: list[dict[str, Any]] = []
     for place, cause in enumerate(verdict.causes):
         each = columns.get(cause.column)
-        drawn = _picture(f"cause-{place}", each, reference, current) if each and place < _MOST_PICTURES else ""
-        shown.append({"cause": cause, "advice": advice(cause), "picture": Markup(drawn)})  # noqa: S704  our drawing
+        drawn, caption = "", cause.column
+        if each and place < _MOST_PICTURES:
+            drawn = _picture(f"cause-{place}", each, cause.within, reference, current)
+            caption += f" where {each.given} is {quoted(cause.within)}" if cause.within else ""
+        picture = Markup(drawn)  # noqa: S704  our drawing
+        shown.append({"cause": cause, "advice": advice(cause), "picture": picture, "caption": caption})
     return environment.get_template(TEMPLATE).render(
         recipe=recipe,
         verdict=verdict,
@@ -75,8 +81,12 @@ def render(
     )
 
 
-def _picture(name: str, each: Watched, reference: Window, current: Window) -> str:
-    """Draw a column of both windows; empty where there is nothing to draw."""
+def _picture(name: str, each: Watched, within: str, reference: Window, current: Window) -> str:
+    """Draw a column of both windows, or its rows of one level of another column; empty where there is nothing."""
+    if within and each.given:
+        levels = common_levels(reference, current, each.name)
+        parts = [crossed(w.sample(each.name), each.given, each.name, [within], levels)[0] for w in (reference, current)]
+        return pictures.shares(name, [*levels, OTHER], *(part / max(part.sum(), 1) for part in parts))
     columns = [window.sample(each.name).column(each.name) for window in (reference, current)]
     if each.type == "categorical":
         top, before, now = levels_of(reference, current, each.name)

@@ -10,13 +10,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow as pa
 
 from frontdesk.monitoring import phrases
-from frontdesk.monitoring.measures import FEWEST_ROWS, OTHER, Counts, Measured, Pair, codes_of, levels_of
-from frontdesk.monitoring.statistics import Chance, chance_of, jensen_shannon, permuted_counts, total_variation
+from frontdesk.monitoring.measures import (
+    CERTAIN,
+    FEWEST_ROWS,
+    OTHER,
+    Counts,
+    Measured,
+    Pair,
+    codes_of,
+    common_levels,
+    levels_of,
+)
+from frontdesk.monitoring.statistics import chance_of, jensen_shannon, permuted_counts, total_variation
 
 FLOORS = (0.01, 0.02)
-_CERTAIN = Chance(0.0, 0.0, 1.0)
 
 
 def moved_share(pair: Pair, name: str, given: str) -> Measured:
@@ -25,10 +35,8 @@ def moved_share(pair: Pair, name: str, given: str) -> Measured:
     A level of `given` counts where its rows' labels changed by more than chance, over all those levels together.
     """
     outer, *_ = levels_of(pair.reference, pair.current, given)
-    inner, *_ = levels_of(pair.reference, pair.current, name)
-    before, now = (
-        _crossed(window.sample(name), given, name, outer, inner) for window in (pair.reference, pair.current)
-    )
+    inner = common_levels(pair.reference, pair.current, name)
+    before, now = (crossed(window.sample(name), given, name, outer, inner) for window in (pair.reference, pair.current))
     candidates = [
         place
         for place in range(len(outer))  # what is in "all others" is not one level
@@ -53,13 +61,13 @@ def moved_share(pair: Pair, name: str, given: str) -> Measured:
         more = f"; the same in {len(found) - 2} more" if len(found) > 2 else ""
         return f"{phrases.percent(score)} of all rows go elsewhere than before: " + "; ".join(said) + more
 
-    return Measured("moved_share", score, _CERTAIN, 0.0, FLOORS, score, words)
+    return Measured("moved_share", score, CERTAIN, 0.0, FLOORS, score, words, outer[found[0][1]] if found else "")
 
 
-def _crossed(table: object, given: str, name: str, outer: Sequence[str], inner: Sequence[str]) -> Counts:
+def crossed(table: pa.Table, given: str, name: str, outer: Sequence[str], inner: Sequence[str]) -> Counts:
     """Return rows per level of both columns, int64 [outer + 1, inner + 1]."""
-    x = codes_of(table.column(given), list(outer))  # type: ignore[attr-defined]
-    y = codes_of(table.column(name), list(inner))  # type: ignore[attr-defined]
+    x = codes_of(table.column(given), list(outer))
+    y = codes_of(table.column(name), list(inner))
     both = (x >= 0) & (y >= 0)
     counts = np.bincount(x[both] * (len(inner) + 1) + y[both], minlength=(len(outer) + 1) * (len(inner) + 1))
     return counts.reshape(len(outer) + 1, len(inner) + 1)

@@ -33,7 +33,12 @@ def watched_sessions(columns: IntentColumns) -> list[Watched]:
         Watched("minutes per session", "input", "numeric"),
     ]
     if columns.options is not None:
-        watched.append(Watched("share opened from suggestions", "quality", "numeric", called=columns.options))
+        watched += [
+            Watched("share opened from suggestions", "quality", "numeric"),
+            Watched("suggestions", "prediction", "bag", called=columns.options),
+            Watched("suggestions per list", "prediction", "numeric"),
+            Watched("change of the list", "prediction", "numeric"),
+        ]
     return watched
 
 
@@ -94,25 +99,50 @@ def _per_session(table: pa.Table, columns: IntentColumns) -> pa.Table:
         offsets = np.searchsorted(session[chosen], np.arange(count + 1)).astype(np.int32)
         made[bag] = pa.ListArray.from_arrays(pa.array(offsets), pa.array([names[i] for i in chosen], pa.string()))
     if columns.options is not None:
-        made["share opened from suggestions"] = _opened(table, session, is_intent, names, columns, count)
+        made |= _suggestions(table, session, order, is_intent, columns, count)
     return pa.table(made)
 
 
-def _opened(
+def _suggestions(
     table: pa.Table,
     session: np.ndarray,
+    order: np.ndarray,
     is_intent: np.ndarray,
-    names: list[str],
     columns: IntentColumns,
     count: int,
-) -> pa.Array:
-    """Return the share of each session's intents that stood in the list that was shown; null where none was."""
-    shown, taken = np.zeros(count), np.zeros(count)
-    for row, options in enumerate(table["options"].to_pylist()):
-        if options and is_intent[row]:
-            shown[session[row]] += 1
-            taken[session[row]] += names[row] in options.split(columns.options_separator)
-    return pa.array(np.divide(taken, shown, out=np.zeros(count), where=shown > 0), mask=shown == 0)
+) -> dict[str, pa.Array]:
+    """Return per session what was suggested, null where nothing was.
+
+    The share of its intents that stood in the list shown then; every level that was in a list; how long a list was;
+    and the share of a list that the list before did not have (churn).
+    """
+    names, options = table["name"].to_pylist(), table["options"].to_pylist()
+    shown, taken, length = np.zeros(count), np.zeros(count), np.zeros(count)
+    pairs, replaced = np.zeros(count), np.zeros(count)
+    seen: list[dict[str, None]] = [{} for _ in range(count)]
+    last: dict[int, set[str]] = {}
+    for row in order:
+        if not options[row] or not is_intent[row]:
+            continue
+        of, offered = session[row], options[row].split(columns.options_separator)
+        shown[of] += 1
+        taken[of] += names[row] in offered
+        length[of] += len(offered)
+        seen[of].update(dict.fromkeys(offered))
+        if of in last:
+            pairs[of] += 1
+            replaced[of] += len(set(offered) - last[of]) / len(set(offered))
+        last[of] = set(offered)
+
+    def ratio(part: np.ndarray, whole: np.ndarray) -> pa.Array:
+        return pa.array(np.divide(part, whole, out=np.zeros(count), where=whole > 0), mask=whole == 0)
+
+    return {
+        "share opened from suggestions": ratio(taken, shown),
+        "suggestions": pa.array([list(each) for each in seen], pa.list_(pa.string())),
+        "suggestions per list": ratio(length, shown),
+        "change of the list": ratio(replaced, pairs),
+    }
 
 
 def _window(table: pa.Table, reasons: Counter[str]) -> Window:

@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 PERMUTATIONS = 200
+_STEPS, _END_STEPS = 400, 100
+_LEAST_DEVIATION = 0.001
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,12 @@ class Chance:
 
     def quantile(self, level: float, scale: float = 1.0) -> float:
         """Return what the score passes with probability ``level``; ``scale`` multiplies the mean of the power."""
-        from scipy.stats import gamma
+        from scipy.special import gammainccinv
 
         if self.mean <= 0 or self.variance <= 0:
             return float((max(self.mean, 0.0) * scale) ** (1 / self.power))
         shape = self.mean**2 / self.variance
-        value = float(gamma.isf(level, shape, scale=self.variance / self.mean)) * scale
+        value = float(gammainccinv(shape, level)) * self.variance / self.mean * scale
         return float(value ** (1 / self.power))
 
 
@@ -82,34 +84,32 @@ def chance_of_counts(
 
 def wasserstein(reference: Floats, current: Floats) -> float:
     """Return the first Wasserstein distance over the reference's standard deviation (at least 0.001)."""
-    values, sides, order = _pooled(reference, current)
-    return float(_wasserstein(values, sides[order][None], len(reference), len(current))[0])
+    both = np.concatenate([reference, current])
+    order = np.argsort(both, kind="stable")
+    steps = np.where(order < len(reference), 1 / len(reference), -1 / len(current))
+    distance = np.abs(np.cumsum(steps)[:-1]) @ np.diff(both[order])
+    return float(distance / max(float(reference.std()), _LEAST_DEVIATION))
 
 
 def chance_of_numbers(reference: Floats, current: Floats, rng: np.random.Generator) -> Chance:
-    """Return the chance of the distance `wasserstein` of two samples."""
-    values, sides, _ = _pooled(reference, current)
-    squares = []
-    for _ in range(PERMUTATIONS):
-        squares.append(_wasserstein(values, rng.permutation(sides)[None], len(reference), len(current))[0] ** 2)
-    return chance_of(np.array(squares))
+    """Return the chance of the distance `wasserstein` of two samples.
 
-
-def _pooled(reference: Floats, current: Floats) -> tuple[Floats, npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
-    both = np.concatenate([reference, current])
-    order = np.argsort(both, kind="stable")
-    sides = np.arange(len(both)) < len(reference)
-    return both[order], sides, order
-
-
-def _wasserstein(values: Floats, left: npt.NDArray[np.bool_], n: int, m: int) -> Floats:
-    """Return the normed distance for rows of sides [B, N] of sorted values [N]."""
-    steps = np.where(left, 1 / n, -1 / m)
-    distance = np.abs(np.cumsum(steps, axis=-1)[..., :-1]) @ np.diff(values)
-    centred = values - values.mean()
-    weights = left / n
-    deviation = np.sqrt(np.maximum(weights @ centred**2 - (weights @ centred) ** 2, 0.0))
-    return np.asarray(distance / np.maximum(deviation, 0.001))
+    Of many values, those that follow each other in size change sides as groups of one middle: four hundred steps, and
+    the hundred values at either end one by one, tell the distance of two distributions as well as all values do.
+    """
+    values = np.sort(np.concatenate([reference, current]))
+    values -= values.mean()
+    ends = min(_END_STEPS, len(values))
+    inner = np.linspace(ends, len(values) - ends, _STEPS + 1).astype(np.int64)
+    whole = np.arange(len(values) + 1)
+    bounds = np.unique([*whole[: ends + 1], *inner[inner >= ends], *whole[-ends - 1 :]])
+    sizes = np.diff(bounds)
+    middles, squares = (np.add.reduceat(powers, bounds[:-1]) / sizes for powers in (values, values**2))
+    drawn = rng.multivariate_hypergeometric(sizes, len(current), size=PERMUTATIONS, method="marginals")
+    left, right = (sizes - drawn) / len(reference), drawn / len(current)
+    distances = np.abs(np.cumsum(left - right, axis=1)[:, :-1]) @ np.diff(middles)
+    deviations = np.sqrt(np.maximum(left @ squares - (left @ middles) ** 2, 0.0))
+    return chance_of(np.asarray(distances / np.maximum(deviations, _LEAST_DEVIATION)) ** 2)
 
 
 def chance_of_bags(matrix: npt.NDArray[np.float32], rows: int, rng: np.random.Generator) -> Chance:
@@ -126,22 +126,32 @@ def chance_of_bags(matrix: npt.NDArray[np.float32], rows: int, rng: np.random.Ge
     return chance_of(jensen_shannon(left, np.maximum(matrix.sum(0, dtype=np.float64)[None] - left, 0)) ** 2)
 
 
-def chance_of_unseen(reference: npt.NDArray[np.int64], current: npt.NDArray[np.int64], rows: int) -> Chance:
-    """Return the chance of the share of rows whose level the reference lacks.
+def unseen_beyond_chance(
+    reference: npt.NDArray[np.int64], current: npt.NDArray[np.int64], level: float
+) -> tuple[npt.NDArray[np.int64], int]:
+    """Return the rows of levels that only the current window has, as far as chance does not explain them.
 
     A level with t rows in both windows together falls into the current one as a whole with probability f^t, where f is
-    the current window's share of all rows.
+    the current window's share of all rows. So a new level of many rows is none by chance, and of the rows of the others
+    as many as chance may bring are taken off.
 
     Args:
         reference, current: rows per level, in one order.
-        rows: of the current window.
+        level: probability of more than nothing where nothing changed.
+
+    Returns:
+        The places of all new levels, and the number of rows.
     """
-    together = reference + current
+    new = np.flatnonzero((reference == 0) & (current > 0))
+    together = (reference + current).astype(np.float64)
     f = current.sum() / max(together.sum(), 1)
-    alone = f ** together.astype(np.float64)
-    mean = float((together * alone).sum()) / rows
-    variance = float((together.astype(np.float64) ** 2 * alone * (1 - alone)).sum()) / rows**2
-    return Chance(mean, variance, 1.0)
+    if not len(new) or f == 1:
+        return new, int(current[new].sum())
+    alone = f**together
+    sure = alone[new] < level / (2 * len(together))
+    by_chance = Chance(float(together @ alone), float(together**2 @ (alone * (1 - alone))), 1.0).quantile(level / 2)
+    rest = max(int(current[new][~sure].sum()) - int(np.ceil(by_chance)), 0)
+    return new, int(current[new][sure].sum()) + rest
 
 
 def chance_of_shares(share: float, reference: int, current: int) -> Chance:

@@ -79,10 +79,19 @@ def text_measures(pair: Pair, name: str) -> list[Measured]:
     unknown = of_numbers(pair, strange[0], strange[1], None, "wasserstein(share of unknown words)")
     return [
         *found,
-        _titled(unknown, "share of words that the reference does not know"),
+        _titled(unknown, f"share of words that the reference does not know ({_newest(reference, current)})"),
         _vocabulary(pair, reference, current, name),
         _languages(pair, texts[0], texts[1]),
     ]
+
+
+def _newest(reference: Described, current: Described) -> str:
+    """Name the words of many texts that no text of the reference holds."""
+    known = {word for words in reference.tokens for word in words}
+    counts = Counter(word for words in current.tokens for word in set(words) - known)
+    least = max(2, len(current.tokens) // 200)
+    new = sorted(((word, count) for word, count in counts.items() if count >= least), key=lambda x: (-x[1], x[0]))
+    return phrases.unknown_words([(word, count / len(current.tokens)) for word, count in new]) or "none of them often"
 
 
 def _titled(measured: Measured, title: str) -> Measured:

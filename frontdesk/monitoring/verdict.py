@@ -24,6 +24,7 @@ class Cause:
         threshold: what it crossed: that of `level`.
         words: what changed, for a person. Level names and frequent words at most, never a text.
         level: ``watch`` or ``drift``.
+        within: the level of the column's other column (a queue's topic) in which the change shows most; else empty.
     """
 
     column: str
@@ -33,6 +34,7 @@ class Cause:
     threshold: float
     words: str
     level: Level = "drift"
+    within: str = ""
 
 
 @dataclass(frozen=True)
