@@ -14,6 +14,7 @@ from frontdesk.cli.main import app
 from frontdesk.database import open_database
 from frontdesk.database.retrainings import past
 from frontdesk.database.verdicts import verdict_history
+from frontdesk.errors import BadColumns
 from frontdesk.registry import Registry
 from frontdesk.settings import settings
 from frontdesk.storage import canonical_json
@@ -81,6 +82,19 @@ def test_the_pipeline_watches_and_starts_nothing_unasked(desk: Path) -> None:
     assert outputs["Output"] == "retrain"
     database = open_database()
     assert [row.verdict for row in verdict_history(database, "ticket")] == ["drift", "watch"]
+    database.close()
+
+
+def test_a_retraining_that_fails_says_so_and_may_begin_again(desk: Path) -> None:
+    (desk / "tickets.csv").write_text("id,subject\n1,help\n")
+    plan(desk, data=str(desk / "tickets.csv"), feedback=False, cool_down_days=0)
+    database = open_database()
+    with pytest.raises(BadColumns):
+        told("retrain", "ticket", "--reason", "schedule", "--now", NOW, "--out", str(desk / "runs"))
+    (row,) = past(database)
+    assert (row.state, row.reason, row.active) == ("failed", "schedule", None)
+    again = told("retrain", "ticket", "--reason", "schedule", "--now", NOW, "--dry-run", "--out", str(desk / "runs"))
+    assert again["answer"] == "dry_run"
     database.close()
 
 
