@@ -20,6 +20,8 @@ FALSE_ALARM_RATE = 0.01
 SAMPLE_ROWS = 20_000
 MARGIN = 1.25
 """A drift is larger than the largest change between parts of the reference by this factor; a watch only larger."""
+_MOST_STATISTICS = 3
+"""Statistics of one column that a cause tells in words."""
 _STATISTICS = {"categorical": 3, "numeric": 2, "text": 1 + texts.STATISTICS, "bag": 2}
 
 
@@ -154,7 +156,9 @@ def _cause(each: Watched, crossed: Sequence[tuple[Measured, float, float]]) -> t
     ordered = sorted(crossed, key=weight, reverse=True)
     measured, watch, drift = ordered[0]
     is_drift, severity = weight(ordered[0])
-    words = "; ".join(dict.fromkeys(each_measured.words() for each_measured, *_ in ordered))
+    words = "; ".join(found.words() for found, *_ in ordered[:_MOST_STATISTICS])
+    if len(ordered) > _MOST_STATISTICS:
+        words += f"; and {len(ordered) - _MOST_STATISTICS} more statistics"
     return severity, Cause(
         column=each.title,
         kind=each.kind,

@@ -37,11 +37,14 @@ def moved(names: Sequence[str], before: npt.ArrayLike, now: npt.ArrayLike) -> st
 
 
 def numbers(before: npt.NDArray[np.float64], now: npt.NDArray[np.float64]) -> str:
-    """Say how the middle and the ends of a number moved."""
+    """Say how the middle and the ends of a number moved; numbers between 0 and 1 are told in percent."""
+    ends = [float(end) for side in (before, now) for end in (side.min(), side.max())]
+    share = min(ends) >= 0 and max(ends) <= 1
     found = [("mean", float(np.mean(before)), float(np.mean(now)))]
     for words, of in (("median", 50), ("lowest tenth up to", 10), ("highest tenth from", 90)):
         found.append((words, float(np.percentile(before, of)), float(np.percentile(now, of))))
-    return ", ".join(f"{words} {a:.4g} → {b:.4g}" for words, a, b in found if abs(a - b) > 1e-12)
+    told = [(words, *((percent(x) if share else f"{x:.4g}") for x in (a, b))) for words, a, b in found]
+    return ", ".join(f"{words} {a} → {b}" for words, a, b in told if a != b)
 
 
 def new_levels(levels: Sequence[tuple[str, int]], rows: int, share: float, what: str = "rows") -> str:

@@ -15,8 +15,8 @@ from frontdesk.monitoring.bags import counted
 from frontdesk.monitoring.measures import OTHER, common_levels, levels_of
 from frontdesk.monitoring.phrases import quoted
 from frontdesk.monitoring.routing import crossed
-from frontdesk.monitoring.texts import describe, frequent
-from frontdesk.monitoring.verdict import Verdict
+from frontdesk.monitoring.texts import describe, frequent, new_words
+from frontdesk.monitoring.verdict import Cause, Verdict
 from frontdesk.monitoring.windows import Watched, Window
 
 TEMPLATE = "report.html"
@@ -67,7 +67,7 @@ def render(
         each = columns.get(cause.column)
         drawn, caption = "", cause.column
         if each and place < _MOST_PICTURES:
-            drawn = _picture(f"cause-{place}", each, cause.within, reference, current)
+            drawn = _picture(f"cause-{place}", each, cause, reference, current)
             caption += f" where {each.given} is {quoted(cause.within)}" if cause.within else ""
         picture = Markup(drawn)  # noqa: S704  our drawing
         shown.append({"cause": cause, "advice": advice(cause), "picture": picture, "caption": caption})
@@ -81,11 +81,13 @@ def render(
     )
 
 
-def _picture(name: str, each: Watched, within: str, reference: Window, current: Window) -> str:
+def _picture(name: str, each: Watched, cause: Cause, reference: Window, current: Window) -> str:
     """Draw a column of both windows, or its rows of one level of another column; empty where there is nothing."""
-    if within and each.given:
+    if cause.within and each.given:
         levels = common_levels(reference, current, each.name)
-        parts = [crossed(w.sample(each.name), each.given, each.name, [within], levels)[0] for w in (reference, current)]
+        parts = [
+            crossed(w.sample(each.name), each.given, each.name, [cause.within], levels)[0] for w in (reference, current)
+        ]
         return pictures.shares(name, [*levels, OTHER], *(part / max(part.sum(), 1) for part in parts))
     columns = [window.sample(each.name).column(each.name) for window in (reference, current)]
     if each.type == "categorical":
@@ -111,5 +113,7 @@ def _picture(name: str, each: Watched, within: str, reference: Window, current: 
             [sorted(set(words)) for words in describe(column.slice(0, 5_000).to_pylist()).tokens] for column in columns
         ]
     top = frequent(bags[0], bags[1])
+    if "unknown words" in cause.method:
+        top = [word for word, _ in new_words(bags[0], bags[1])] or top
     shares = [counted(side, top)[:, :-1].astype(bool).mean(0) for side in bags]
     return pictures.shares(name, top, shares[0], shares[1]) if top else ""

@@ -79,18 +79,25 @@ def text_measures(pair: Pair, name: str) -> list[Measured]:
     unknown = of_numbers(pair, strange[0], strange[1], None, "wasserstein(share of unknown words)")
     return [
         *found,
-        _titled(unknown, f"share of words that the reference does not know ({_newest(reference, current)})"),
+        _titled(
+            unknown, f"words that the reference does not know ({_newest(reference, current)}), their share of a text"
+        ),
         _vocabulary(pair, reference, current, name),
         _languages(pair, texts[0], texts[1]),
     ]
 
 
+def new_words(before: Sequence[Sequence[str]], now: Sequence[Sequence[str]]) -> list[tuple[str, int]]:
+    """Return the words of many texts that no text of the reference holds, and the number of texts that hold each."""
+    known = {word for words in before for word in words}
+    counts = Counter(word for words in now for word in set(words) - known)
+    least = max(2, len(now) // 200)
+    return sorted(((word, count) for word, count in counts.items() if count >= least), key=lambda x: (-x[1], x[0]))
+
+
 def _newest(reference: Described, current: Described) -> str:
     """Name the words of many texts that no text of the reference holds."""
-    known = {word for words in reference.tokens for word in words}
-    counts = Counter(word for words in current.tokens for word in set(words) - known)
-    least = max(2, len(current.tokens) // 200)
-    new = sorted(((word, count) for word, count in counts.items() if count >= least), key=lambda x: (-x[1], x[0]))
+    new = new_words(reference.tokens, current.tokens)
     return phrases.unknown_words([(word, count / len(current.tokens)) for word, count in new]) or "none of them often"
 
 

@@ -93,6 +93,25 @@ def test_sessions(tmp_path: Path) -> None:
     assert "of the sessions" in other["causes"][0]["words"]
 
 
+def test_the_answers_of_a_bundle(tickets: Path, ticket_bundle: Path, tmp_path: Path) -> None:
+    bundle = ("--bundle", str(ticket_bundle))
+    same = drift("ticket", tickets, simulated("ticket", 300, 2, tmp_path / "a.parquet"), tmp_path / "same", *bundle)
+    assert same["verdict"] == "stable", same["causes"]
+    kinds = {check["column"]: check["kind"] for check in same["checks"]}
+    assert kinds["contact_type predicted"] == kinds["reply confidence"] == kinds["reply decision"] == "prediction"
+    assert kinds["contact_type right"] == "quality"
+    table = pq.read_table(tmp_path / "a.parquet")
+    mute = pa.array(["zzz qqq"] * table.num_rows)
+    for name in ("subject", "body"):
+        table = table.set_column(table.column_names.index(name), name, mute)
+    pq.write_table(table, tmp_path / "b.parquet")
+    other = drift("ticket", tickets, tmp_path / "b.parquet", tmp_path / "other", *bundle)
+    assert {cause["kind"] for cause in other["causes"]} >= {"text", "prediction"}
+    error = failure("email", "--reference", "a", "--current", "b", *bundle, "--out", str(tmp_path))
+    assert error.exit_code == 2
+    assert "ticket" in str(error)
+
+
 def test_rows_that_cannot_be_read_are_a_cause(tickets: Path, tmp_path: Path) -> None:
     table = pq.read_table(tickets)
     numbers = ["many" if row % 3 == 0 else str(row) for row in range(table.num_rows)]

@@ -41,7 +41,7 @@ def test_no_change_is_no_cause(rows: int) -> None:
     ("change", "column", "method", "words"),
     [
         (Change("share", 0.2), "channel", "jensenshannon", "“channel 5” grew from"),
-        (Change("number", 0.5), "amount", "wasserstein", "median"),
+        (Change("number", 0.5), "amount", "wasserstein", "mean"),
         (Change("missing", 0.3), "visits", "missing_share", "of the rows have no value"),
         (Change("new level", 0.05), "product", "unseen_share", "“product 9999”"),
         (Change("routing", 0.15), "queue", "moved_share", "where channel is “channel 0”"),
