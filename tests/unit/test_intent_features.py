@@ -197,3 +197,23 @@ def test_a_network_of_other_features_is_refused(tmp_path: Path) -> None:
     assert isinstance(open_evgen(folder, small_tokenizer()), EvGen)
     with pytest.raises(BundleError, match="other features"):
         open_evgen(folder, WITH)
+
+
+def test_who_asks_now_decides_in_the_evaluation_as_in_a_request(tmp_path: Path) -> None:
+    """Operator, line and features that change within a session: those of the row that is asked before, everywhere."""
+    draw = np.random.default_rng(7)
+    made = made_sessions(15, handovers=True)
+    levels = np.column_stack([draw.integers(0, feature.size, len(made.tokens)) for feature in WITH.features])
+    sessions = replace(made, features=levels.astype(np.int32))
+    config = replace(small_config(), features=tuple(feature.size for feature in WITH.features))
+    model = open_evgen(saved(tmp_path, small_network(config), made), WITH)
+    rows = np.flatnonzero(sessions.is_intent)
+    requests = []
+    for row in rows:
+        place = int(sessions.session_of[row])
+        before = sessions[place].head(int(row - sessions.offsets[place]))
+        asker = {"operator": int(sessions.operators[row]), "line": int(sessions.lines[row])}
+        requests.append(replace(before, **asker, features=tuple(sessions.features[row].tolist())))
+    by_row = model.row_scores(sessions, rows)
+    np.testing.assert_allclose(model.scores(requests), by_row, atol=1e-5)
+    np.testing.assert_allclose(model.scores(requests, live=model.live(4)), by_row, atol=1e-5)
