@@ -67,7 +67,7 @@ def decide(
     faults = _faults(definition, ratio, crossed, control_phase)
     if faults:
         advice = "Do not use these figures. Find what chose the units, repair it, and start a new experiment"
-        return Decision("invalid", f"Invalid: {faults[0]}", tuple(faults), advice)
+        return Decision("invalid", f"Invalid: {next(iter(faults))}", tuple(faults.values()), advice)
     primary = metrics.get(definition.primary.metric)
     if primary is None:
         advice = "Go on: the comparison has not begun"
@@ -78,19 +78,20 @@ def decide(
 
 def _faults(
     definition: Definition, ratio: SampleRatio, crossed: int, control_phase: Mapping[str, Any] | None
-) -> list[str]:
-    found = []
+) -> dict[str, str]:
+    """Return what makes the experiment worthless: ``{in short: in full}``, the worst first."""
+    found = {}
     units = ratio.control + ratio.treatment + crossed
     if ratio.alarm and ratio.observed is not None:
-        found.append(
-            f"the treatment got {_share(ratio.observed)} of the {units:,} units instead of {_share(ratio.expected)}, "
-            "which chance does not do (sample-ratio mismatch)"
+        found["the arms did not get their shares (sample-ratio mismatch)"] = (
+            f"The treatment got {_share(ratio.observed)} of the {units:,} units instead of {_share(ratio.expected)}, "
+            "which chance does not do"
         )
     if crossed > MOST_CROSSED * units:
-        found.append(f"{crossed:,} of {units:,} units were seen in both arms")
+        found["units were in both arms"] = f"{crossed:,} of {units:,} units were seen in both arms"
     if control_phase is not None and control_phase["p"] is not None and control_phase["p"] < STRICT:
-        words = change_words(control_phase)
-        found.append(f"with the same model in both arms, {metric_words(definition.primary.metric)} was {words}")
+        words = f"{metric_words(definition.primary.metric)} was {change_words(control_phase)}"
+        found["the arms differ with the same model"] = f"In the A/A phase, with the same model in both arms, {words}"
     return found
 
 

@@ -242,9 +242,13 @@ def measures(arm: str) -> dict[str, float]:
         ({"measures": {"x": 1e300}}, "less than"),
     ],
 )
-def test_wrong_measures_are_refused(desk: Stack, changes: Mapping[str, Any], words: str) -> None:
+def test_wrong_measures_are_refused(tmp_path: Path, changes: Mapping[str, Any], words: str) -> None:
     event = {"id": "e", "kind": "closed", "at": NOW.isoformat(), "recipe": "ticket", "case_id": "c"} | dict(changes)
-    response = desk.client.post(FEEDBACK, json={"events": [event]})
+    database = open_database(f"sqlite:///{tmp_path / 'desk.db'}")
+    with TestClient(create_app(GatewaySettings(), database, {})) as client:
+        client.headers["authorization"] = f"Bearer {create_key(database, 'crm', SCOPES).text}"
+        response = client.post(FEEDBACK, json={"events": [event]})
+    database.close()
     assert response.status_code == 400
     assert words in response.text
 
