@@ -20,6 +20,7 @@ from frontdesk.database import Database, open_database
 from frontdesk.database.keys import SCOPES, create_key, list_keys, revoke_key
 from frontdesk.errors import FrontdeskError, UsageError
 from frontdesk.logs import event
+from frontdesk.serving import event_loop
 from frontdesk.serving.gateway.child import Child
 from frontdesk.serving.gateway.private_redis import PrivateRedis
 from frontdesk.serving.gateway.process import GatewayServer
@@ -95,7 +96,7 @@ def up(
         }
         gateway.catch_signals()
         try:
-            asyncio.run(_run(gateway, models, private, content, out, told))
+            event_loop.run(_run(gateway, models, private, content, out, told))
         finally:
             models.stop()
             if private is not None:

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CODE = ("frontdesk", "components", "feature_repo", "pipelines", "serving", "cli")
 
 DOORS = {
-    "aiohttp": ("serving/asking.py",),
+    "aiohttp": ("serving/http_client.py",),
     "feast": ("feature_repo/sdk.py",),
     "kfp": ("components/", "pipelines/"),
     "kserve": ("serving/",),
@@ -45,13 +45,13 @@ DOORS = {
     "onnx": ("frontdesk/ticket/graph.py",),
     "alembic": ("frontdesk/database/",),
     "sqlalchemy": ("frontdesk/database/",),
-    "httpx": ("serving/gateway/desks/outgoing.py", "serving/gateway/models.py"),
+    "httpx": ("serving/gateway/desks/outgoing.py",),
     "jwt": ("serving/gateway/tokens.py",),
     "redis": ("frontdesk/redis_connection.py",),
     "charset_normalizer": ("frontdesk/text/charset.py",),
     "phonenumbers": ("frontdesk/text/identifiers.py",),
     "stdnum": ("frontdesk/text/identifiers.py",),
-    "uvloop": ("serving/server.py",),
+    "uvloop": ("serving/event_loop.py",),
     "py3langid": ("frontdesk/text/language.py",),
 }
 """The only places that may import an outside system (a prefix of the path)."""
