@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-import aiohttp
 import grpc
 import numpy as np
 
@@ -15,6 +14,7 @@ from frontdesk.bundle import Arrays
 from frontdesk.errors import InvalidRequest, Overloaded, PredictorUnavailable, UsageError
 from frontdesk.serving import protocol
 from frontdesk.serving.boundary import REQUEST_ID
+from frontdesk.serving.http_client import FAILURES, HttpClient
 from frontdesk.serving.sdk import GRPCInferenceServiceStub, ModelInferRequest
 from frontdesk.serving.tensors import Tensor, array_of, tensor_of
 
@@ -87,28 +87,23 @@ class RestAsker:
 
     def __init__(self, address: str, seconds: float) -> None:
         self._url = f"http://{address}"
-        self._timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=_CONNECT_SECONDS)
-        self._session: aiohttp.ClientSession | None = None
+        self._client = HttpClient(_CONNECTIONS, seconds=seconds, connect_seconds=_CONNECT_SECONDS)
 
     async def ask(
         self, model: str, arrays: Mapping[str, np.ndarray], model_id: str, headers: Mapping[str, str]
     ) -> Arrays:
         """Return what the predictor says; see `Asker`."""
-        if self._session is None:
-            connector = aiohttp.TCPConnector(limit=_CONNECTIONS)
-            self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout, trust_env=False)
         tensors = [tensor_of(name, array) for name, array in arrays.items()]
         body, json_bytes = protocol.v2_request(tensors, headers.get(REQUEST_ID, ""))
         sent = traced(headers) | {"Content-Type": "application/octet-stream", _JSON_LENGTH: str(json_bytes)}
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 address = f"{self._url}/v2/models/{model}/infer"
-                async with self._session.post(address, data=body, headers=sent) as response:
-                    content = await response.read()
-                return _answer(response.status, response.headers.get(_JSON_LENGTH), content, model_id)
+                answer = await self._client.send("POST", address, body, sent)
+                return _answer(answer.status, answer.headers.get(_JSON_LENGTH), answer.content, model_id)
             except TimeoutError as error:
                 raise PredictorUnavailable("the predictor does not answer in time", remedy=_REMEDY) from error
-            except (aiohttp.ClientError, ConnectionError) as error:
+            except FAILURES as error:
                 if attempt == _ATTEMPTS:
                     words = f"the predictor cannot be reached ({type(error).__name__})"
                     raise PredictorUnavailable(words, remedy=_REMEDY) from error
@@ -116,8 +111,7 @@ class RestAsker:
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
+        await self._client.close()
 
 
 class GrpcAsker:

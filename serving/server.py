@@ -21,13 +21,11 @@ import signal
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import uvloop
-
 from frontdesk.bundle import Bundle, manifest_at
 from frontdesk.errors import BundleError, FrontdeskError, UsageError
 from frontdesk.feature_repo import open_reader
 from frontdesk.logs import JsonFormatter, StandardError, configure, event
-from frontdesk.serving import metrics
+from frontdesk.serving import event_loop, metrics
 from frontdesk.serving.asking import asker_for
 from frontdesk.serving.crew import Worker
 from frontdesk.serving.data_plane import BundleDataPlane, ShutRepository
@@ -206,8 +204,7 @@ class Server(ModelServer):  # type: ignore[misc]
         """Serve until a signal. Raises what a model's loading raised, after the server has stopped."""
         for model in models:
             self.register_model(model)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(self._serve_models(models, watchers))
+        event_loop.run(self._serve_models(models, watchers))
         if self._failure is not None:
             raise self._failure
 

@@ -13,10 +13,12 @@ import sqlalchemy as sa
 from frontdesk.database.engine import Database
 from frontdesk.database.tables import Prediction
 
+_INSERT = sa.insert(Prediction)
+
 
 def insert_predictions(connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Write rows with the columns of `Prediction`."""
-    connection.execute(sa.insert(Prediction), list(rows))
+    connection.execute(_INSERT, list(rows))
 
 
 def count_predictions(database: Database, recipe: str | None = None) -> int:

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-import httpx
 import orjson
 
 from frontdesk.errors import InvalidRequest, Overloaded, TooLarge, Unavailable
 from frontdesk.recipes import names
 from frontdesk.serving.gateway import metrics
+from frontdesk.serving.http_client import FAILURES, Answer, HttpClient, was_lost
 
 KEPT_HEADERS = ("x-request-id", "traceparent", "tracestate", "b3", "x-b3-traceid", "x-b3-spanid", "x-b3-sampled")
 """Headers that go on to the model server."""
@@ -74,8 +74,7 @@ class Models:
         self.urls = {recipe: url for recipe, url in urls.items() if recipe in names()}
         self._named = dict(urls)
         self._breakers: defaultdict[str, Breaker] = defaultdict(Breaker)
-        limits = httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS)
-        self._client = httpx.AsyncClient(limits=limits, trust_env=False, timeout=None)  # noqa: S113 - deadlines below
+        self._client = HttpClient(_CONNECTIONS)
 
     async def predict(
         self,
@@ -119,12 +118,12 @@ class Models:
                 response = await self._post(address, content, {"content-type": "application/json", **kept})
         except TimeoutError:
             raise self._failed(recipe, breaker, "timeout", "the model server did not answer in time") from None
-        except httpx.TransportError:
+        except FAILURES:
             raise self._failed(recipe, breaker, "connect", "the model server does not answer") from None
         metrics.observe_stage("model", time.perf_counter() - began)
-        if response.status_code >= 500 or response.status_code in (401, 403, 404, 405):
+        if response.status >= 500 or response.status in (401, 403, 404, 405):
             raise self._failed(recipe, breaker, "status", "the model server cannot answer now")
-        if response.status_code != 200:
+        if response.status != 200:
             breaker.succeeded()
             raise _refusal(response)
         predictions = _predictions(response.content)
@@ -133,18 +132,18 @@ class Models:
         breaker.succeeded()
         return predictions
 
-    async def _post(self, address: str, content: bytes, headers: dict[str, str]) -> httpx.Response:
+    async def _post(self, address: str, content: bytes, headers: dict[str, str]) -> Answer:
         """Post; again after a pause where the server is busy, or closed a connection that it had kept open."""
         response = None
         for pause in (*_RETRIES, None):
             try:
-                response = await self._client.post(address, content=content, headers=headers)
-            except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+                response = await self._client.send("POST", address, content, headers)
+            except FAILURES as error:
                 # A server that restarts drops idle connections. A prediction has no effect there: asking twice is safe.
-                if pause is None:
+                if pause is None or not was_lost(error):
                     raise
             else:
-                if response.status_code != 429 or pause is None:
+                if response.status != 429 or pause is None:
                     return response
             if pause is not None:
                 await asyncio.sleep(pause)
@@ -158,16 +157,15 @@ class Models:
     async def ready(self, recipe: str, seconds: float = 1.0) -> bool:
         """Return whether a recipe's model answers probes."""
         try:
-            response = await self._client.get(
-                f"{self.urls[recipe].rstrip('/')}/v2/models/{recipe}/ready", timeout=seconds
-            )
-        except httpx.HTTPError:
+            async with asyncio.timeout(seconds):
+                address = f"{self.urls[recipe].rstrip('/')}/v2/models/{recipe}/ready"
+                return (await self._client.send("GET", address)).status == 200
+        except (TimeoutError, *FAILURES):
             return False
-        return response.status_code == 200
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._client.aclose()
+        await self._client.close()
 
 
 def _predictions(content: bytes) -> list[dict[str, Any]]:
@@ -179,15 +177,15 @@ def _predictions(content: bytes) -> list[dict[str, Any]]:
     return []
 
 
-def _refusal(response: httpx.Response) -> InvalidRequest | Overloaded:
+def _refusal(response: Answer) -> InvalidRequest | Overloaded:
     """Return the model server's refusal; its words are made for callers."""
     try:
         words = str(orjson.loads(response.content)["error"])
     except (ValueError, KeyError, TypeError):
         words = "the request cannot be read"
-    if response.status_code == 429:
+    if response.status == 429:
         return Overloaded("the model server is busy", remedy="Ask again in a second")
-    if response.status_code == 413:
+    if response.status == 413:
         return TooLarge("is larger than the model server reads", where="instances[0]")
     found = _WHERE.match(words)
     return InvalidRequest(words[found.end() :] if found else words, where=found[1] if found else "instances")

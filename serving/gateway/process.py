@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import signal
 import socket
@@ -14,6 +13,7 @@ from frontdesk.database import Database, open_database
 from frontdesk.errors import FrontdeskError
 from frontdesk.logs import event
 from frontdesk.recipes import names
+from frontdesk.serving import event_loop
 from frontdesk.serving.gateway.app import create_app
 from frontdesk.serving.gateway.settings import GatewaySettings
 from frontdesk.serving.listener import address_of, listen
@@ -36,7 +36,7 @@ def serve_gateway(*, host: str = "127.0.0.1", port: int = 8000) -> None:
         server = GatewayServer(read_settings(GatewaySettings), open_database(), urls, listener, settings().redis)
         event(_log, "gateway_listening", address=address_of(listener), recipes=sorted(urls))
         server.catch_signals()
-        asyncio.run(server.serve())
+        event_loop.run(server.serve())
 
 
 def model_urls() -> dict[str, str]:

@@ -23,6 +23,7 @@ from frontdesk.errors import FrontdeskError, UsageError
 from frontdesk.logs import event
 from frontdesk.recipes import names
 from frontdesk.rollout import CANDIDATE_SUFFIX
+from frontdesk.serving import event_loop
 from frontdesk.serving.gateway.child import Child, Part
 from frontdesk.serving.gateway.private_redis import PrivateRedis
 from frontdesk.serving.gateway.process import GatewayServer
@@ -106,7 +107,7 @@ def up(
         }
         gateway.catch_signals()
         try:
-            asyncio.run(_run(gateway, children, content, out, told))
+            event_loop.run(_run(gateway, children, content, out, told))
         finally:
             for child in reversed(children):
                 child.stop()

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CODE = ("frontdesk", "components", "feature_repo", "pipelines", "serving", "cli")
 
 DOORS = {
-    "aiohttp": ("serving/asking.py",),
+    "aiohttp": ("serving/http_client.py",),
     "evidently": ("frontdesk/monitoring/evidently_report.py",),
     "feast": ("feature_repo/sdk.py",),
     "kfp": ("components/", "pipelines/"),
@@ -46,14 +46,14 @@ DOORS = {
     "onnx": ("frontdesk/ticket/graph.py",),
     "alembic": ("frontdesk/database/",),
     "sqlalchemy": ("frontdesk/database/",),
-    "httpx": ("serving/gateway/desks/outgoing.py", "serving/gateway/models.py"),
+    "httpx": ("serving/gateway/desks/outgoing.py",),
     "jwt": ("serving/gateway/tokens.py",),
     "statsmodels": ("frontdesk/experiments/",),
     "redis": ("frontdesk/redis_connection.py",),
     "charset_normalizer": ("frontdesk/text/charset.py",),
     "phonenumbers": ("frontdesk/text/identifiers.py",),
     "stdnum": ("frontdesk/text/identifiers.py",),
-    "uvloop": ("serving/server.py",),
+    "uvloop": ("serving/event_loop.py",),
     "py3langid": ("frontdesk/text/language.py",),
 }
 """The only places that may import an outside system (a prefix of the path)."""
