@@ -29,10 +29,10 @@ METRICS = {"test": {"reply": {"accuracy": 0.5, "macro_f1": 0.4, "top3": 0.8, "n"
 
 
 @pytest.fixture(scope="module")
-def registered(ticket_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
+def registered(ticket_bundle: Path, empty_registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """A store with a deployed version, and one that waits."""
     folder = tmp_path_factory.mktemp("approved")
-    return released(folder, ticket_bundle, twin(ticket_bundle, folder / "twin"))
+    return released(folder, empty_registry, ticket_bundle)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from frontdesk.releases import begin_rollout, settle
 from frontdesk.rollout import Plan, promote
 from frontdesk.serving.gateway.controller import Controller
 from tests.gateway.desk import GatewayProcess
-from tests.gateway.releasing import Place, ask, released, traffic, twin
+from tests.gateway.releasing import Place, ask, released, traffic
 from tests.serving.process import ServerProcess
 
 QUICK = {"bake_seconds": 0.0, "least": 20, "alpha": 0.3, "rise": 0.3, "slower": 2.0, "slack_seconds": 0.02}
@@ -30,10 +30,10 @@ WAIT_SECONDS = 90
 
 
 @pytest.fixture(scope="module")
-def registered(ticket_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
+def registered(ticket_bundle: Path, empty_registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """A store with a deployed model and its twin: the tests of this module change only databases."""
     folder = tmp_path_factory.mktemp("released")
-    return released(folder, ticket_bundle, twin(ticket_bundle, folder / "twin"))
+    return released(folder, empty_registry, ticket_bundle)
 
 
 def plan(*steps: float, **changes: Any) -> Plan:
@@ -117,6 +117,7 @@ def test_a_broken_candidate_is_rolled_back(registered: Place, tmp_path: Path, na
             assert arms["control"] > 0
 
 
+@pytest.mark.slow
 def test_a_candidate_that_is_never_ready_is_rolled_back(registered: Place, ticket_bundle: Path, tmp_path: Path) -> None:
     with (
         ServerProcess.of_bundles(tmp_path / "models.log", ticket_bundle) as server,
@@ -130,6 +131,7 @@ def test_a_candidate_that_is_never_ready_is_rolled_back(registered: Place, ticke
         assert [entry["share"] for entry in found.history] == [0.0, 0.0]
 
 
+@pytest.mark.slow
 def test_a_killed_gateway_comes_back_to_the_same_split(registered: Place, tmp_path: Path) -> None:
     """And a rollout without traffic pauses; a person promotes it, and the gateways follow."""
     cases = [f"case {number}" for number in range(40)]
