@@ -107,9 +107,9 @@ def decide_release(
     values = {"decision": decision, "decided_by": by, "decided_at": now, "told": told}
     waits = Release.state == WAITING
     may = Release.decision.is_(None) & (waits if decision == "rejected" else sa.true())
-    state = sa.case((waits, decision), else_=Release.state)
+    becomes = sa.case((waits, decision), else_=Release.state)
     with database.writing() as connection:
-        connection.execute(sa.update(Release).where(_is(recipe, version), may).values(**values, state=state))
+        connection.execute(sa.update(Release).where(_is(recipe, version), may).values(**values, state=becomes))
         if told:
             same = (Release.decision == decision) & sa.not_(Release.told)
             connection.execute(sa.update(Release).where(_is(recipe, version), same).values(told=True))
