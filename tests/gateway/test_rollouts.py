@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from frontdesk.database import Database
-from frontdesk.database.releases import release
+from frontdesk.database.releases import decide_release, keep_release, release, set_state
 from frontdesk.database.rollouts import Stored, add_counts, change, latest_rollout, read_counts
 from frontdesk.deployment import current, offered
 from frontdesk.errors import GateRefused, UsageError
@@ -27,6 +27,7 @@ from tests.serving.process import ServerProcess
 
 QUICK = {"bake_seconds": 0.0, "least": 20, "alpha": 0.3, "rise": 0.3, "slower": 2.0, "slack_seconds": 0.02}
 WAIT_SECONDS = 90
+NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -218,3 +219,19 @@ def test_gateways_add_up_and_only_one_moves(registered: Place, database: Databas
     settle(database, registered.store, "ticket")
     assert release(database, "ticket", 2).state == "rolled back"
     assert begin(registered, database, plan()).active, "the next one may begin"
+
+
+def test_the_first_decision_stays(database: Database) -> None:
+    papers: dict[str, Any] = {"metrics": {}, "gate": {}, "card": "", "snapshot": "s", "bundle": "b", "now": NOW}
+    for version in (1, 2):
+        assert keep_release(database, recipe="ticket", version=version, model_id=f"m{version}", **papers)
+        assert not keep_release(database, recipe="ticket", version=version, model_id="other", **papers)
+    set_state(database, "ticket", 1, "deployed")
+    with pytest.raises(UsageError, match="is deployed"):
+        decide_release(database, "ticket", 1, "rejected", "Ada", NOW, told=False)
+    assert decide_release(database, "ticket", 1, "approved", "Ada", NOW, told=False).state == "deployed"
+    assert decide_release(database, "ticket", 2, "rejected", "Ada", NOW, told=False).state == "rejected"
+    again = decide_release(database, "ticket", 2, "rejected", "Grace", NOW, told=True)
+    assert (again.decided_by, again.decided_at, again.told) == ("Ada", NOW, True)
+    with pytest.raises(UsageError, match="rejected by Ada"):
+        decide_release(database, "ticket", 2, "approved", "Grace", NOW, told=False)
