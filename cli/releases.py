@@ -76,6 +76,7 @@ def start(
     rise: float | None = typer.Option(None, "--rise", help="Tolerated rise of the share of failed calls: 0.02."),
     slower: float | None = typer.Option(None, "--slower", help="Tolerated ratio of p95 latencies: 1.5."),
     slack: float | None = typer.Option(None, "--slack", help="Seconds of latency tolerated beside it: 0.01."),
+    alpha: float | None = typer.Option(None, "--alpha", help="Chance of a wrong verdict in all of it: 0.05."),
     by: str | None = _By,
     store: str | None = _Store,
     as_json: bool = Json,
@@ -94,6 +95,7 @@ def start(
         rise=rise,
         slower=slower,
         slack_seconds=slack,
+        alpha=alpha,
     )
     with _places(store) as (database, where, registry):
         given = {"recipe": recipe, "number": version, "plan": plan, "by": _who(by)}

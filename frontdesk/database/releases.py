@@ -96,16 +96,20 @@ def decide_release(
 ) -> StoredRelease:
     """Write down a decision; the first one stays, the same one again changes nothing.
 
+    What is deployed may be approved afterwards, but not rejected.
+
     Args:
         told: whether the registry knows of it; a controller tells it otherwise.
 
     Raises:
         UsageError: the version is not known, was decided the other way, or has gone beyond the decision.
     """
-    values = {"decision": decision, "decided_by": by, "decided_at": now, "told": told, "state": decision}
-    open_one = (Release.decision.is_(None)) & (Release.state == WAITING)
+    values = {"decision": decision, "decided_by": by, "decided_at": now, "told": told}
+    waits = Release.state == WAITING
+    may = Release.decision.is_(None) & (waits if decision == "rejected" else sa.true())
+    becomes = sa.case((waits, decision), else_=Release.state)
     with database.writing() as connection:
-        connection.execute(sa.update(Release).where(_is(recipe, version), open_one).values(**values))
+        connection.execute(sa.update(Release).where(_is(recipe, version), may).values(**values, state=becomes))
         if told:
             same = (Release.decision == decision) & sa.not_(Release.told)
             connection.execute(sa.update(Release).where(_is(recipe, version), same).values(told=True))

@@ -69,7 +69,10 @@ class Traffic:
     async def keep_up(self) -> None:
         """Tell what was counted and read the rollouts, again and again."""
         while True:
-            await self.refresh()
+            try:
+                await self.refresh()
+            except Exception:  # whatever a row holds, the next look may read it
+                _log.exception("rollouts_unknown")
             await asyncio.sleep(EVERY_SECONDS)
 
     async def refresh(self) -> None:

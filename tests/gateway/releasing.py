@@ -51,9 +51,11 @@ def fused(store: Store, name: str, bundle: Path) -> str:
     return name
 
 
-def released(folder: Path, champion: Path, candidate: Path) -> Place:
-    """Register two bundles and deploy the first."""
-    store, registry = Store(str(folder / "store")), Registry(f"sqlite:///{folder / 'mlflow.db'}")
+def released(folder: Path, empty_registry: Path, champion: Path) -> Place:
+    """Register a bundle and its twin, and deploy the first."""
+    store = Store(str(folder / "store"))
+    registry = Registry(f"sqlite:///{shutil.copyfile(empty_registry, folder / 'mlflow.db')}")
+    candidate = twin(champion, folder / "twin")
     versions = [
         enter(store, registry, recipe="ticket", fused=fused(store, name, bundle))
         for name, bundle in (("first", champion), ("second", candidate))

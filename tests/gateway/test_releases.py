@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from frontdesk.bundle.folder import update_bundle
 from frontdesk.cli.main import app
 from frontdesk.database import Database, open_database
-from frontdesk.database.releases import ask_for, decide_release, release, releases
+from frontdesk.database.releases import DEPLOYED, ask_for, decide_release, release, releases, set_state
 from frontdesk.deployment import current, deploy
 from frontdesk.errors import FrontdeskError, GateRefused, UsageError
 from frontdesk.registry import Registry
@@ -29,10 +29,10 @@ METRICS = {"test": {"reply": {"accuracy": 0.5, "macro_f1": 0.4, "top3": 0.8, "n"
 
 
 @pytest.fixture(scope="module")
-def registered(ticket_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
+def registered(ticket_bundle: Path, empty_registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """A store with a deployed version, and one that waits."""
     folder = tmp_path_factory.mktemp("approved")
-    return released(folder, ticket_bundle, twin(ticket_bundle, folder / "twin"))
+    return released(folder, empty_registry, ticket_bundle)
 
 
 @pytest.fixture
@@ -171,22 +171,31 @@ def test_the_pages_of_mlflow(registered: Place, version: tuple[str, int], databa
     )
 
 
+def test_what_is_deployed_may_be_approved_and_not_rejected(
+    registered: Place, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synchronise(database, registered.store, registered.registry, "ticket", NOW)
+    number = next(one.version for one in releases(database, "ticket") if one.state == "deployed")
+    if release(database, "ticket", number).decision is None:
+        with pytest.raises(UsageError, match="is deployed"):
+            decide_release(database, "ticket", number, "rejected", "Ada", NOW, told=False)
+    told = command(registered, database, "approve", "ticket", str(number), monkeypatch=monkeypatch)
+    assert (told["decision"], told["state"]) == ("approved", "deployed")
+
+
 def test_back_to_a_version_that_was_deployed(registered: Place, database: Database) -> None:
     synchronise(database, registered.store, registered.registry, "ticket", NOW)
     with pytest.raises(UsageError, match="not deployed before"):
         ask_for(database, "ticket", 2, "restore")
-    from frontdesk.database.releases import DEPLOYED, set_state
-
-    set_state(database, "ticket", 1, DEPLOYED)
-    deployed = current(registered.store, "ticket")["version"]
-    set_state(database, "ticket", deployed, DEPLOYED)
-    if deployed == 1:
-        return
-    ask_for(database, "ticket", 1, "restore")
+    deployed = registered.registry.version("ticket", current(registered.store, "ticket")["version"])
+    other = 1 if deployed.number != 1 else 2
+    for number in (other, deployed.number):
+        set_state(database, "ticket", number, DEPLOYED)
+    ask_for(database, "ticket", other, "restore")
     synchronise(database, registered.store, registered.registry, "ticket", NOW)
-    assert current(registered.store, "ticket")["version"] == registered.registry.champion("ticket").number == 1
-    assert release(database, "ticket", 1).state == "deployed"
-    assert release(database, "ticket", deployed).state == "replaced"
+    assert current(registered.store, "ticket")["version"] == registered.registry.champion("ticket").number == other
+    assert release(database, "ticket", other).state == "deployed"
+    assert release(database, "ticket", deployed.number).state == "replaced"
 
 
 def test_what_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from frontdesk.database import Database
-from frontdesk.database.releases import release
+from frontdesk.database.releases import decide_release, keep_release, release, set_state
 from frontdesk.database.rollouts import Stored, add_counts, change, latest_rollout, read_counts
 from frontdesk.deployment import current, offered
 from frontdesk.errors import GateRefused, UsageError
@@ -22,18 +22,19 @@ from frontdesk.releases import begin_rollout, settle
 from frontdesk.rollout import Plan, promote
 from frontdesk.serving.gateway.controller import Controller
 from tests.gateway.desk import GatewayProcess
-from tests.gateway.releasing import Place, ask, released, traffic, twin
+from tests.gateway.releasing import Place, ask, released, traffic
 from tests.serving.process import ServerProcess
 
 QUICK = {"bake_seconds": 0.0, "least": 20, "alpha": 0.3, "rise": 0.3, "slower": 2.0, "slack_seconds": 0.02}
 WAIT_SECONDS = 90
+NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def registered(ticket_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
+def registered(ticket_bundle: Path, empty_registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """A store with a deployed model and its twin: the tests of this module change only databases."""
     folder = tmp_path_factory.mktemp("released")
-    return released(folder, ticket_bundle, twin(ticket_bundle, folder / "twin"))
+    return released(folder, empty_registry, ticket_bundle)
 
 
 def plan(*steps: float, **changes: Any) -> Plan:
@@ -117,6 +118,7 @@ def test_a_broken_candidate_is_rolled_back(registered: Place, tmp_path: Path, na
             assert arms["control"] > 0
 
 
+@pytest.mark.slow
 def test_a_candidate_that_is_never_ready_is_rolled_back(registered: Place, ticket_bundle: Path, tmp_path: Path) -> None:
     with (
         ServerProcess.of_bundles(tmp_path / "models.log", ticket_bundle) as server,
@@ -130,6 +132,7 @@ def test_a_candidate_that_is_never_ready_is_rolled_back(registered: Place, ticke
         assert [entry["share"] for entry in found.history] == [0.0, 0.0]
 
 
+@pytest.mark.slow
 def test_a_killed_gateway_comes_back_to_the_same_split(registered: Place, tmp_path: Path) -> None:
     """And a rollout without traffic pauses; a person promotes it, and the gateways follow."""
     cases = [f"case {number}" for number in range(40)]
@@ -216,3 +219,19 @@ def test_gateways_add_up_and_only_one_moves(registered: Place, database: Databas
     settle(database, registered.store, "ticket")
     assert release(database, "ticket", 2).state == "rolled back"
     assert begin(registered, database, plan()).active, "the next one may begin"
+
+
+def test_the_first_decision_stays(database: Database) -> None:
+    papers: dict[str, Any] = {"metrics": {}, "gate": {}, "card": "", "snapshot": "s", "bundle": "b", "now": NOW}
+    for version in (1, 2):
+        assert keep_release(database, recipe="ticket", version=version, model_id=f"m{version}", **papers)
+        assert not keep_release(database, recipe="ticket", version=version, model_id="other", **papers)
+    set_state(database, "ticket", 1, "deployed")
+    with pytest.raises(UsageError, match="is deployed"):
+        decide_release(database, "ticket", 1, "rejected", "Ada", NOW, told=False)
+    assert decide_release(database, "ticket", 1, "approved", "Ada", NOW, told=False).state == "deployed"
+    assert decide_release(database, "ticket", 2, "rejected", "Ada", NOW, told=False).state == "rejected"
+    again = decide_release(database, "ticket", 2, "rejected", "Grace", NOW, told=True)
+    assert (again.decided_by, again.decided_at, again.told) == ("Ada", NOW, True)
+    with pytest.raises(UsageError, match="rejected by Ada"):
+        decide_release(database, "ticket", 2, "approved", "Grace", NOW, told=False)
