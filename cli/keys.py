@@ -8,7 +8,6 @@ import typer
 from rich.table import Table
 
 from frontdesk.cli.output import Json, console, print_json
-from frontdesk.cli.records import opened
 
 app = typer.Typer(help="Keys of the gateway's clients.", no_args_is_help=True)
 _Prefix = typer.Argument(..., metavar="PREFIX", help="The part of the key that `keys list` shows.")
@@ -23,6 +22,7 @@ def create(
     as_json: bool = Json,
 ) -> None:
     """Make a key and show it, once."""
+    from frontdesk.database import opened
     from frontdesk.database.keys import SCOPES, create_key
 
     asked = SCOPES if scopes.strip() == "all" else [scope.strip() for scope in scopes.split(",") if scope.strip()]
@@ -35,6 +35,7 @@ def create(
 @app.command("list")
 def list_all(as_json: bool = Json) -> None:
     """List the keys, without their secrets."""
+    from frontdesk.database import opened
     from frontdesk.database.keys import list_keys
 
     now = datetime.now(UTC)
@@ -54,6 +55,7 @@ def list_all(as_json: bool = Json) -> None:
 @app.command("revoke")
 def revoke(prefix: str = _Prefix, as_json: bool = Json) -> None:
     """End a key now."""
+    from frontdesk.database import opened
     from frontdesk.database.keys import revoke_key
 
     with opened() as database:
@@ -71,6 +73,7 @@ def rotate(
     as_json: bool = Json,
 ) -> None:
     """Make a key that takes over from another one, and show it, once."""
+    from frontdesk.database import opened
     from frontdesk.database.keys import rotate_key
 
     with opened() as database:

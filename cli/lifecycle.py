@@ -124,17 +124,18 @@ def compile_pipelines(
     out: Path = typer.Option(..., "--out", help="Folder of the compiled pipelines."),
     as_json: bool = Json,
 ) -> None:
-    """Compile lifecycles, and with all of them the feature pipeline, for a Kubeflow Pipelines cluster."""
-    from frontdesk.pipelines.compiling import compile_features, compile_pipeline
+    """Compile lifecycles and monitoring, with all recipes the feature pipeline too, for Kubeflow Pipelines."""
+    from frontdesk.pipelines.compiling import compile_features, compile_monitoring, compile_pipeline
 
     chosen = recipes or names()
     for recipe in chosen:
         check_recipe(recipe)
     files = []
     for recipe in chosen:
-        path = out / f"{recipe}-lifecycle.yaml"
-        compile_pipeline(recipe, path)
-        files.append(str(path))
+        for name, compiled in (("lifecycle", compile_pipeline), ("monitoring", compile_monitoring)):
+            path = out / f"{recipe}-{name}.yaml"
+            compiled(recipe, path)
+            files.append(str(path))
     if not recipes:
         path = out / "features-materialise.yaml"
         compile_features(path)

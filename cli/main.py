@@ -11,6 +11,7 @@ import typer
 
 from frontdesk import logs
 from frontdesk.cli import (
+    cluster,
     coverage,
     data,
     doctor,
@@ -20,6 +21,7 @@ from frontdesk.cli import (
     keys,
     lifecycle,
     models,
+    monitoring,
     records,
     releases,
 )
@@ -68,7 +70,11 @@ app.add_typer(records.feedback_app, name="feedback")
 app.command("approve")(releases.approve)
 app.add_typer(releases.app, name="rollout")
 app.command("materialise")(lifecycle.materialise)
+app.command("monitor")(monitoring.monitor)
+app.command("retrain")(monitoring.retrain)
 app.command("compile")(lifecycle.compile_pipelines)
+app.command("submit")(cluster.submit)
+app.command("schedule")(cluster.schedule)
 app.command("doctor")(doctor.doctor)
 
 

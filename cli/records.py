@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
 from frontdesk.cli.data import check_recipe
 from frontdesk.cli.output import Columns, Json, console, print_json
 
-if TYPE_CHECKING:
-    from frontdesk.database import Database
-
 predictions_app = typer.Typer(help="The gateway's prediction log.", no_args_is_help=True)
 feedback_app = typer.Typer(help="What became of cases.", no_args_is_help=True)
 _Recipe = typer.Option(..., "--recipe", help="Recipe of the cases.")
 _Since = typer.Option(None, "--since", help="Only predictions from this day on (UTC).")
 _Until = typer.Option(None, "--until", help="Only predictions before this day (UTC).")
-
-
-@contextmanager
-def opened() -> Iterator[Database]:
-    """Open the database of the settings, with this release's schema."""
-    from frontdesk.database import open_database
-
-    database = open_database()
-    try:
-        database.upgrade()
-        yield database
-    finally:
-        database.close()
 
 
 @predictions_app.command("export")
@@ -45,6 +26,7 @@ def export_predictions(
     as_json: bool = Json,
 ) -> None:
     """Write the log, each prediction with what became of its case."""
+    from frontdesk.database import opened
     from frontdesk.database.exports import export_log
 
     with opened() as database:
@@ -65,6 +47,7 @@ def export_feedback(
     as_json: bool = Json,
 ) -> None:
     """Write the cases that have labels, in the columns of a training table."""
+    from frontdesk.database import opened
     from frontdesk.database.exports import export_labelled
     from frontdesk.records import load_columns
 
@@ -88,6 +71,7 @@ def import_feedback(
     as_json: bool = Json,
 ) -> None:
     """Take over the history of a desk: each row closes its case. Importing a file again changes nothing."""
+    from frontdesk.database import opened
     from frontdesk.database.feedback import apply_all
     from frontdesk.feedback import history_events
     from frontdesk.records import load_columns

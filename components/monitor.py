@@ -12,11 +12,15 @@ def monitor(recipe: str, plan: str, store: str, now: str, verdict: Output[Markdo
     The database is the one of the step's settings: its address is a secret and no argument.
     """
     from frontdesk.components.showing import show_numbers, show_table
-    from frontdesk.monitoring.report import look_at
+    from frontdesk.database import opened
+    from frontdesk.monitoring.looking import look_at, moment
+    from frontdesk.monitoring.plan import plan_of
     from frontdesk.steps import step
 
-    with step("monitor"):
-        seen = look_at(recipe, plan=plan or None, store=store or None, now=now or None)
-        show_table(verdict, f"{recipe}: {seen.level}", ("level", "what changed"), seen.causes)
-        show_numbers(figures, seen.numbers)
+    with step("monitor"), opened() as database:
+        seen = look_at(database, recipe, plan_of(plan, recipe), store or None, moment(now))
+        found = seen.whole.verdict
+        causes = [] if found is None else [(cause.level, cause.words) for cause in found.causes]
+        show_table(verdict, f"{recipe}: {seen.whole.level}", ("level", "what changed"), causes)
+        show_numbers(figures, {name: value for name, (_, value) in seen.whole.figures.items()})
     return "retrain" if seen.asks else "keep"

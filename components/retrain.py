@@ -4,19 +4,24 @@ from frontdesk.components.component import component
 
 
 @component
-def retrain(recipe: str, plan: str, store: str, registry: str, now: str) -> str:
-    """Decide about what the newest verdict asks for, and start a run of its own. Returns the answer, one word."""
+def retrain(recipe: str, plan: str, store: str, registry: str) -> str:
+    """Answer what the newest verdict asks for; what is granted is a run of its own. Returns the answer, one word."""
     from frontdesk.components.server import Server
-    from frontdesk.monitoring.report import answer_to
-    from frontdesk.monitoring.starting import Run, Started
+    from frontdesk.database import opened
+    from frontdesk.monitoring.looking import answer_newest
+    from frontdesk.monitoring.plan import plan_of
+    from frontdesk.monitoring.starting import Run, Started, settle
     from frontdesk.steps import step
+    from frontdesk.storage import Store
 
-    def launch(run: Run) -> Started:
+    with step("retrain"), opened() as database:
         server = Server.of_settings()
-        version = server.newest_version(f"{recipe}-lifecycle")
-        name = f"{recipe}-{run.reason}-{run.key}"
-        return Started(run=server.start(version, name, run.arguments(store, registry)))
+        settle(database, recipe, server.state)
 
-    with step("retrain"):
-        decision = answer_to(recipe, plan=plan or None, store=store, now=now or None, launch=launch)
+        def launch(run: Run) -> Started:
+            version = server.newest_version(f"{recipe}-lifecycle")
+            arguments = run.arguments(store, registry)
+            return Started(run=server.start(version, f"{recipe}-{run.reason}-{run.key}", arguments))
+
+        decision, _ = answer_newest(database, recipe, plan_of(plan, recipe), Store(store), launch)
     return decision.answer

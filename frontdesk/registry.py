@@ -114,7 +114,11 @@ class Registry:
             )
             if found:
                 return str(found[0].info.run_id)
-            run = str(client.create_run(experiment, run_name=model_id, tags={"model_id": model_id, "reason": reason}).info.run_id)
+            run = str(
+                client.create_run(
+                    experiment, run_name=model_id, tags={"model_id": model_id, "reason": reason}
+                ).info.run_id
+            )
             from mlflow.entities import Metric, Param
 
             now = int(client.get_run(run).info.start_time)

@@ -15,7 +15,13 @@ from frontdesk.storage import file_digest
 
 
 def apply_schedules(
-    server: Server | None, schedules: Sequence[Schedule], store: str | None, registry: str | None, *, whole: bool, dry_run: bool
+    server: Server | None,
+    schedules: Sequence[Schedule],
+    store: str | None,
+    registry: str | None,
+    *,
+    whole: bool,
+    dry_run: bool,
 ) -> list[Change]:
     """Make a server's recurring runs those that are declared; return what was, or with ``dry_run`` would be, done.
 

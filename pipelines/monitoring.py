@@ -35,7 +35,7 @@ def build_monitoring(recipe: str = "ticket", cluster: Cluster | None = None) -> 
         looked.set_display_name("Watch").set_caching_options(False)
         asked = looked.outputs["Output"]
         with dsl.If(retrain == True, name="may-retrain"), dsl.If(asked == "retrain", name="asked"):  # noqa: E712
-            started = start(recipe=recipe, plan=plan, store=store, registry=registry, now=now)
+            started = start(recipe=recipe, plan=plan, store=store, registry=registry)
             started.set_display_name("Start the retraining").set_caching_options(False)
         if cluster is not None:
             place(looked, "monitor", cluster)

@@ -27,6 +27,7 @@ from frontdesk.errors import FrontdeskError, UsageError
 from frontdesk.parameters import Address
 from frontdesk.recipes import jobs, names
 from frontdesk.records import load_columns
+from frontdesk.settings import settings
 from frontdesk.storage import canonical_json, digest
 from frontdesk.yaml_file import read_yaml
 
@@ -123,12 +124,7 @@ class Schedule(_Entry):
         if self.pipeline == "features":
             return {"features": self.features}
         recipe = self.recipe or ""
-        if store is None or registry is None:
-            raise UsageError(
-                "a store and a registry that the cluster reaches are needed",
-                where=self.name,
-                remedy="Name them in the file, or set FRONTDESK_STORE and FRONTDESK_MLFLOW",
-            )
+        store, registry = cluster_addresses(store, registry, self.name)
         if self.pipeline == "monitoring":
             return {"plan": self.plan, "retrain": self.retrain, "store": store, "registry": registry}
         return lifecycle_arguments(
@@ -142,6 +138,22 @@ class Schedule(_Entry):
             approval=self.approval,
             reason="schedule",
         )
+
+
+def cluster_addresses(store: str | None, registry: str | None, where: str) -> tuple[str, str]:
+    """Return the store and the registry of a cluster, those of the settings in place of what is not named.
+
+    Raises:
+        UsageError: one is named nowhere.
+    """
+    store, registry = store or settings().store, registry or settings().mlflow
+    if store is None or registry is None:
+        raise UsageError(
+            "a store and a registry that the cluster reaches are needed",
+            where=where,
+            remedy="Set FRONTDESK_STORE and FRONTDESK_MLFLOW, or name them in the file of schedules",
+        )
+    return store, registry
 
 
 def lifecycle_arguments(
@@ -201,7 +213,9 @@ def parse_schedules(content: Any, *, where: str) -> ScheduleFile:
         return ScheduleFile.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        raise UsageError(first["msg"].removeprefix("Value error, "), where=".".join([where, *map(str, first["loc"])])) from None
+        raise UsageError(
+            first["msg"].removeprefix("Value error, "), where=".".join([where, *map(str, first["loc"])])
+        ) from None
     except FrontdeskError as error:
         raise UsageError(error.message, where=where) from error
 
@@ -263,5 +277,7 @@ def reconcile(desired: Sequence[Desired], existing: Sequence[Recurring], *, whol
         action: Action = "create" if not found else "keep" if same and not rest else "update"
         changes.append(Change(action, wish.name, wish, rest))
     if whole:
-        changes += [Change("delete", name, None, tuple(one.id for one in found)) for name, found in sorted(ours.items())]
+        changes += [
+            Change("delete", name, None, tuple(one.id for one in found)) for name, found in sorted(ours.items())
+        ]
     return changes

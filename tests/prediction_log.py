@@ -88,7 +88,9 @@ def fill_tickets(
             if closed:
                 moment = at + timedelta(days=1)
                 case = made[-1]["case_id"]
-                events.append(Event("desk", f"closed-{name}", "ticket", case, "closed", moment, {"contact_type": truth}))
+                events.append(
+                    Event("desk", f"closed-{name}", "ticket", case, "closed", moment, {"contact_type": truth})
+                )
         with database.writing() as connection:
             insert_predictions(connection, made)
         apply_all(database, events)

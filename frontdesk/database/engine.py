@@ -123,6 +123,17 @@ def open_database(url: str | None = None) -> Database:
     )
 
 
+@contextmanager
+def opened() -> Iterator[Database]:
+    """Open the database of the settings, with this release's schema; close it at the end of the block."""
+    database = open_database()
+    try:
+        database.upgrade()
+        yield database
+    finally:
+        database.close()
+
+
 def _sqlite(address: sa.URL) -> sa.Engine:
     if address.database and address.database != ":memory:":
         Path(address.database).parent.mkdir(parents=True, exist_ok=True)

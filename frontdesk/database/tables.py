@@ -250,7 +250,8 @@ class Retraining(Base):
     Attributes:
         key: digest of recipe, reason, snapshot and taxonomy version.
         words: why, for a person.
-        state: ``running``, ``promoted``, ``held``, ``failed``, or ``lost``: nobody said how it ended.
+        state: ``running``, ``promoted``, ``held``, ``ended`` (well, on a pipeline server), ``failed``, or ``lost``:
+            nobody said how it ended.
         run: of the pipeline server; None for the embedded runner.
         active: the recipe while the run is running, else None.
     """

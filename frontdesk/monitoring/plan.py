@@ -21,6 +21,7 @@ from frontdesk.errors import UsageError
 from frontdesk.monitoring.retraining import Limits
 from frontdesk.parameters import Address
 from frontdesk.recipes import names
+from frontdesk.settings import settings
 from frontdesk.yaml_file import read_yaml
 
 PLAN_FORMAT = 1
@@ -105,16 +106,17 @@ class _File(_Entry):
     recipes: dict[str, WatchPlan]
 
 
-def load_plan(address: str | None, recipe: str) -> WatchPlan:
+def plan_of(address: str | None, recipe: str) -> WatchPlan:
     """Return how a recipe is watched: what the file says of it, else the defaults.
 
     Args:
-        address: path or ``s3://``; None for no file.
+        address: path or ``s3://``; empty for the one of the settings.
 
     Raises:
         UnreadableFile: it is missing, or not YAML.
         UsageError: an entry is wrong; file and field are named.
     """
+    address = address or settings().monitoring
     if address is None:
         return WatchPlan()
     name = address.rpartition("/")[2]
@@ -125,5 +127,7 @@ def load_plan(address: str | None, recipe: str) -> WatchPlan:
         first = error.errors(include_url=False, include_input=False)[0]
         raise UsageError(first["msg"], where=".".join([name, *map(str, first["loc"])])) from None
     if unknown := sorted(set(file.recipes) - set(names())):
-        raise UsageError(f"there is no recipe {unknown[0]!r}", where=f"{name}.recipes", remedy=f"Recipes: {names()}")
+        raise UsageError(
+            f"there is no recipe {unknown[0]!r}", where=f"{name}.recipes", remedy=f"Recipes: {', '.join(names())}"
+        )
     return file.recipes.get(recipe, WatchPlan())

@@ -17,6 +17,7 @@ from frontdesk.storage import digest
 Reason = Literal["drift", "schedule", "taxonomy", "manual"]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 Answer = Literal["start", "dry_run", "done_before", "running", "cooling_down", "over_budget", "not_asked"]
+_DONE = ("promoted", "held", "ended")
 _PATIENT: frozenset[Reason] = frozenset({"drift", "schedule"})
 
 
@@ -49,7 +50,7 @@ class Past:
     """A retraining of the recipe that was started.
 
     Attributes:
-        state: ``running``, ``promoted``, ``held``, ``failed`` or ``lost``.
+        state: ``running``, ``promoted``, ``held``, ``ended`` (well, on a pipeline server), ``failed`` or ``lost``.
     """
 
     key: str
@@ -116,7 +117,7 @@ def decide(request: Request, past: Sequence[Past], limits: Limits, *, dry_run: b
     if running:
         return no("running", f"a retraining for {running[0].reason} runs since {_day(running[0].started_at)}")
     # What failed or was lost may be asked for again: it made nothing.
-    if any(one.key == request.key and one.state in ("promoted", "held") for one in mine):
+    if any(one.key == request.key and one.state in _DONE for one in mine):
         return no("done_before", "this data and these labels were trained on for this reason already")
     newest = max((one.started_at for one in mine if _waits(request, one)), default=None)
     if newest is not None and request.at - newest < limits.cool_down:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from frontdesk.database import Database
-from frontdesk.database.retrainings import began_run, begin, end
+from frontdesk.database.retrainings import began_run, begin, end, past
 from frontdesk.monitoring.plan import RetrainingPlan
 from frontdesk.monitoring.retraining import Decision, Request, decide
 from frontdesk.monitoring.training_rows import training_rows
@@ -56,6 +56,8 @@ class Started:
     model_id: str | None = None
 
 
+_ENDS = {"SUCCEEDED": "ended", "FAILED": "failed", "CANCELED": "failed", "SKIPPED": "failed"}
+
 Launch = Callable[[Run], Started]
 
 
@@ -96,3 +98,28 @@ def retrain(
     if started.state != "running":
         end(database, request.key, started.state, datetime.now(UTC), started.model_id)
     return decision, started
+
+
+def settle(database: Database, recipe: str, state_of: Callable[[str], str]) -> None:
+    """Write down how runs on a pipeline server ended, before the next request is decided.
+
+    Args:
+        state_of: the state of a run as the server calls it.
+    """
+    for row in past(database, recipe):
+        if row.state == "running" and row.run is not None and (ended := _ENDS.get(state_of(row.run))) is not None:
+            end(database, row.key, ended, datetime.now(UTC))
+
+
+def noted(decision: Decision, request: Request | None) -> dict[str, Any]:
+    """Return plain values of a decision and its request, which `request_noted` reads back."""
+    if request is None:
+        return decision.as_json()
+    return decision.as_json() | {"request": vars(request) | {"at": request.at.isoformat()}}
+
+
+def request_noted(content: dict[str, Any]) -> Request | None:
+    """Return the request of a decision, None where there was none."""
+    if (found := content.get("request")) is None:
+        return None
+    return Request(**found | {"at": datetime.fromisoformat(found["at"])})

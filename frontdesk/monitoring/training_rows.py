@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 

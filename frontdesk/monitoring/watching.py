@@ -11,18 +11,40 @@ from typing import Any
 from frontdesk.database import Database
 from frontdesk.database.verdicts import has_verdict, keep_verdict, verdicts_before
 from frontdesk.database.windows import feedback_between, spread_rows
-from frontdesk.monitoring.comparison import compare
+from frontdesk.monitoring.comparison import SAMPLE_ROWS, compare
 from frontdesk.monitoring.figures import Figures, shares, variety
 from frontdesk.monitoring.log_columns import AT, Row, Tables, case_tables, log_tables, opened_tables
+from frontdesk.monitoring.log_windows import Span, Window, latest_windows
 from frontdesk.monitoring.persistence import alarms_of, persistent
 from frontdesk.monitoring.plan import WatchPlan
 from frontdesk.monitoring.verdict import Verdict
-from frontdesk.monitoring.log_windows import Span, Window, latest_windows
+from frontdesk.monitoring.windows import Watched, window_of
+from frontdesk.monitoring.windows import Window as Sample
 
 NONE = "none"
 """The verdict of a window that has too few rows."""
 _REMEMBERED = 12  # windows back that a streak is counted over; at least as many as persistence asks for
 Known = Mapping[str, Collection[str]]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Both sides of a comparison, and what was watched of them."""
+
+    reference: Sample
+    current: Sample
+    watched: Sequence[Watched]
+
+    @classmethod
+    def of(cls, tables: Sequence[Tables], seed: int) -> Compared:
+        """Take one side of each comparison together; rows are those of the first."""
+        sides = []
+        for side, where in ((0, "reference"), (1, "current")):
+            made = [window_of(one[side], one[2], AT, rows=SAMPLE_ROWS, seed=seed, where=where) for one in tables]
+            levels = {name: counter for one in made for name, counter in one.levels.items()}
+            missing = {name: count for one in made for name, count in one.missing.items()}
+            sides.append(Sample(tuple(table for one in made for table in one.samples), made[0].rows, levels, missing))
+        return cls(sides[0], sides[1], [each for one in tables for each in one[2]])
 
 
 @dataclass(frozen=True)
@@ -35,6 +57,7 @@ class Look:
         verdict: with persistence; None where there are not enough rows.
         words: why there is no verdict; empty where there is one.
         figures: see `frontdesk.monitoring.figures`.
+        compared: what was compared, for a page about it; None where there is no verdict.
     """
 
     part: str
@@ -42,6 +65,7 @@ class Look:
     verdict: Verdict | None
     words: str
     figures: Figures
+    compared: Compared | None = None
 
     @property
     def level(self) -> str:
@@ -83,7 +107,7 @@ def _look(
     looks = []
     for part, some in [("", rows), *parts]:
         share = (rate if part else rate * (1 if parts else 2)) / (len(parts) if part else 1)
-        raw, words, figures = _compare(some, plan, known, share, seed)
+        raw, words, figures, compared = _compare(some, plan, known, share, seed)
         verdict = None
         if raw is not None:
             before = verdicts_before(database, recipe, part, window.current.end, max(plan.persistence, _REMEMBERED))
@@ -91,7 +115,7 @@ def _look(
             mine = itertools.takewhile(lambda row: row.model_id == window.model_id, before)
             kept = [{(kind, column) for kind, column in row.alarms} for row in mine]
             verdict = persistent(raw, kept, plan.persistence)
-        look = Look(part, window, verdict, words, figures)
+        look = Look(part, window, verdict, words, figures, compared)
         keep_verdict(database, _row(recipe, look, window, raw, now))
         looks.append(look)
     return looks
@@ -157,12 +181,12 @@ def _value(row: Row, field: str) -> str | None:
 
 def _compare(
     rows: _Rows, plan: WatchPlan, known: Known | None, rate: float, seed: int
-) -> tuple[Verdict | None, str, Figures]:
-    """Return the verdict of a window by itself, or why there is none, and its figures."""
+) -> tuple[Verdict | None, str, Figures, Compared | None]:
+    """Return the verdict of a window by itself, or why there is none; its figures; what was compared."""
     few = min(len(rows.reference), len(rows.current))
     if few < plan.least:
         where = "its reference" if len(rows.reference) <= len(rows.current) else "the window"
-        return None, f"not enough yet: {where} has {few} of {plan.least} rows", {}
+        return None, f"not enough yet: {where} has {few} of {plan.least} rows", {}, None
     tables = [log_tables(rows.reference, rows.current)]
     lists = [[[one["id"] for one in row["intents"] or ()] for row in some] for some in (rows.reference, rows.current)]
     figures = variety(lists[0], lists[1]) if any(map(any, lists)) else {}
@@ -180,7 +204,8 @@ def _compare(
     verdicts = [_one(table, rate / len(tables), seed) for table in tables]
     for table in tables:
         figures |= shares(table[0], table[1])
-    return replace(_merged(verdicts), notes=(*_merged(verdicts).notes, *notes)), "", figures
+    merged = _merged(verdicts)
+    return replace(merged, notes=(*merged.notes, *notes)), "", figures, Compared.of(tables, seed)
 
 
 def _one(tables: Tables, rate: float, seed: int) -> Verdict:

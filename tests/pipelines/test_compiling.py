@@ -10,10 +10,11 @@ import pytest
 import yaml
 
 from frontdesk.errors import UsageError
-from frontdesk.pipelines.compiling import compile_features, compile_pipeline
+from frontdesk.pipelines.compiling import compile_features, compile_monitoring, compile_pipeline
 from frontdesk.pipelines.lifecycle import Cluster
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "ticket-lifecycle.yaml"
+MONITORING = GOLDEN.with_name("ticket-monitoring.yaml")
 FEATURES = GOLDEN.with_name("features-materialise.yaml")
 STEPS = {"etl", "spark-preprocess", "data-transfer", "train", "fuse", "gate", "deploy", "hold"}
 
@@ -53,6 +54,24 @@ def test_the_feature_pipeline_is_the_golden_file(tmp_path: Path) -> None:
     assert task["retryPolicy"]["maxRetryCount"] == 2
     executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     assert int(executors["exec-materialise"]["activeDeadlineSeconds"]) >= 3600
+
+
+def test_the_monitoring_pipeline_is_the_golden_file(tmp_path: Path) -> None:
+    compile_monitoring("ticket", tmp_path / "monitoring.yaml")
+    text = (tmp_path / "monitoring.yaml").read_text("utf-8")
+    if os.environ.get("FRONTDESK_UPDATE_GOLDEN"):
+        MONITORING.write_text(text, "utf-8")
+    assert text == MONITORING.read_text("utf-8"), "write it anew: FRONTDESK_UPDATE_GOLDEN=1"
+    pipeline, platform = yaml.safe_load_all(text)
+    found = dict(pipeline["root"]["dag"]["tasks"])
+    for component in pipeline["components"].values():
+        found |= component.get("dag", {}).get("tasks", {})
+    for name in ("monitor", "retrain"):
+        assert not found[name]["cachingOptions"].get("enableCache")
+        executor = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"][f"exec-{name}"]
+        assert int(executor["activeDeadlineSeconds"]) >= 3600
+    conditions = [task["triggerPolicy"]["condition"] for task in found.values() if "triggerPolicy" in task]
+    assert any("== 'retrain'" in condition for condition in conditions)
 
 
 def test_the_six_jobs_the_gate_and_both_branches_are_there(compiled) -> None:
