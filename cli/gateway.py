@@ -27,6 +27,7 @@ def up(
     bundle: list[str] = typer.Option(None, "--bundle", help="Folder or s3:// of a bundle; again for more."),
     more: list[str] = typer.Argument(None, metavar="[BUNDLE]...", help="More bundles."),
     out: Path = typer.Option(Path("out/up"), "--out", help="Folder of up.json, the logs and the database."),
+    store: str | None = typer.Option(None, "--store", help="Serve what is deployed in this store, with its rollouts."),
     port: int = typer.Option(0, "--port", min=0, max=65535, help="The gateway's port; 0 takes a free one."),
     host: str = typer.Option("127.0.0.1", "--host", help="The gateway's device."),
     as_json: bool = Json,
@@ -42,7 +43,12 @@ def up(
         screen.print(f"gateway  {content['gateway']}", f"console  {content['console']}", sep="\n")
         screen.print(f"key      {content['key']}", f"details  {out / 'up.json'}", "Ctrl-C stops everything.", sep="\n")
 
-    start([*(bundle or ()), *(more or ())] or _demo_bundles(), out, host=host, port=port, told=told)
+    bundles = [*(bundle or ()), *(more or ())]
+    if store is not None and bundles:
+        raise UsageError("a store says itself what is served", where="--store", remedy="Leave the bundles out")
+    if store is None and not bundles:
+        bundles = _demo_bundles()
+    start(bundles, out, host=host, port=port, store=store, told=told)
 
 
 def _demo_bundles() -> list[str]:

@@ -123,7 +123,7 @@ def active_rollouts(database: Database) -> list[Stored]:
 
 def latest_rollouts(database: Database) -> dict[str, Stored]:
     """Return the newest rollout of each recipe."""
-    newest = sa.select(Rollout).order_by(Rollout.id)
+    newest = sa.select(Rollout).where(Rollout.id.in_(sa.select(sa.func.max(Rollout.id)).group_by(Rollout.recipe)))
     with database.reading() as connection:
         return {row.recipe: _stored(row) for row in connection.execute(newest)}
 

@@ -1,12 +1,13 @@
-"""A child process that answers KServe's probes and never outlives its parent."""
+"""A child process, which may answer KServe's probes, and never outlives its parent."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from frontdesk.serving import processes
@@ -15,19 +16,30 @@ _SAID_BYTES = 4_096
 
 
 class Child:
-    """A server of ours on a loopback port.
+    """A process of ours, a server on a loopback port or one that serves nothing.
 
     Args:
+        name: for the log.
         arguments: of the interpreter, without the port.
-        port: where it listens.
         log: file that takes its output.
+        port: where it listens; None for nowhere.
+        environment: more variables.
     """
 
-    def __init__(self, arguments: Sequence[str], port: int, log: Path) -> None:
-        self._command = [*arguments, "--port", str(port)]
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        log: Path,
+        port: int | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._command = [*arguments, *([] if port is None else ["--port", str(port)])]
         self._process: subprocess.Popen[bytes] | None = None
+        self._environment = {**os.environ, **(environment or {})}
+        self._listens = port is not None
         self.url = f"http://127.0.0.1:{port}"
-        self.log = log
+        self.name, self.log = name, log
 
     @property
     def exit_code(self) -> int | None:
@@ -37,7 +49,7 @@ class Child:
     def start(self) -> None:
         """Start the process; what ran before has ended."""
         with self.log.open("ab") as output:
-            self._process = processes.start(self._command, stdout=output, stderr=output)
+            self._process = processes.start(self._command, stdout=output, stderr=output, env=self._environment)
 
     def is_alive(self) -> bool:
         """Return whether the process runs."""
@@ -45,6 +57,8 @@ class Child:
 
     def is_ready(self) -> bool:
         """Return whether every model of it is ready. Blocks for a second at most."""
+        if not self._listens:
+            return self.is_alive()
         try:
             with urllib.request.urlopen(f"{self.url}/v2/health/ready", timeout=1):  # noqa: S310 - our own server
                 return True

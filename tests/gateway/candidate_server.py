@@ -1,0 +1,64 @@
+"""The real server around a champion and a candidate that has a fault: as a customer's text meets it, or always.
+
+``python -m tests.gateway.candidate_server CHAMPION CANDIDATE --fault NAME --port P``
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from frontdesk.bundle.labels import LabelBundle
+from frontdesk.serving.model import BundleModel, Limits
+from frontdesk.serving.server import configure_logs, run
+
+CUSTOMER = "lost card"
+SLOW_SECONDS = 0.08
+
+
+def with_fault(location: Path, fault: str) -> LabelBundle:
+    """Open a bundle that fails, sleeps, or answers with other labels."""
+    bundle = LabelBundle.load(location)
+    answer = bundle.predict
+
+    def predict(instances: Any) -> Any:
+        customers = any(CUSTOMER in str(one.get("subject")) for one in instances)
+        if fault == "fails" and customers:
+            raise RuntimeError("out of order")
+        if fault == "slow" and customers:
+            time.sleep(SLOW_SECONDS)
+        answers = answer(instances)
+        if fault == "wrong":
+            for one in answers:
+                for head, said in one.labels.items():
+                    one.labels[head] = said.model_copy(update={"label": "Never heard of"})
+        return answers
+
+    bundle.predict = predict  # type: ignore[method-assign]
+    return bundle
+
+
+def main() -> int:
+    """Serve ``ticket`` and ``ticket-candidate``."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("champion", type=Path)
+    parser.add_argument("candidate", type=Path)
+    parser.add_argument("--fault", required=True)
+    parser.add_argument("--port", type=int, required=True)
+    options = parser.parse_args()
+    configure_logs("INFO")
+    limits = Limits(threads=4, inline_seconds=0.0)
+    models = [
+        BundleModel("ticket", functools.partial(LabelBundle.load, options.champion), limits),
+        BundleModel("ticket-candidate", functools.partial(with_fault, options.candidate, options.fault), limits),
+    ]
+    run(models, host="127.0.0.1", port=options.port, grpc_port=None, limits=limits)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
