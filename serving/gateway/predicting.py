@@ -6,7 +6,6 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from starlette.requests import Request
@@ -145,7 +144,7 @@ def _row(gateway: Gateway, topic: Topic, one: Asked, complete: dict[str, Any]) -
         experiment, arm = f"rollout {one.side.rollout}", FALLBACK if FALLBACK in complete else one.side.name
     return {
         "id": prediction_id,
-        "at": datetime.now(UTC),
+        "at": gateway.now(),
         "place": one.place,
         "recipe": topic.recipe,
         "case_id": one.case_id or prediction_id,

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import ParamSpec, TypeVar
 
 from starlette.requests import Request
@@ -34,6 +34,11 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+def utc_now() -> datetime:
+    """Return the present moment."""
+    return datetime.now(UTC)
+
+
 class Gateway:
     """The parts of a running gateway; routes find it with `gateway_of`.
 
@@ -43,6 +48,7 @@ class Gateway:
         journal: the prediction log.
         assignment: which arm of an experiment a case belongs to.
         traffic: which side of a rollout, where it belongs to no arm.
+        now: tells when a prediction is made.
         lines: the lines' configuration.
         heads: of each recipe with labels, as its model last answered.
         roster: agents and what they know; None where no file is set.
@@ -54,8 +60,9 @@ class Gateway:
         database: Database,
         models: Models,
         assignment: Assignment | None = None,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
-        self.settings, self.database, self.models = settings, database, models
+        self.settings, self.database, self.models, self.now = settings, database, models, now
         self.assignment = assignment or RunningExperiments(database)
         self.executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="gateway")
         self.journal = Journal(database, self.executor, timedelta(hours=settings.idempotency_hours))
