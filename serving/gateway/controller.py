@@ -67,7 +67,11 @@ class Controller:
                 await self.look()
                 await asyncio.sleep(every)
         finally:
-            await self._models.close()
+            await self.close()
+
+    async def close(self) -> None:
+        """Let go of every connection."""
+        await self._models.close()
 
     async def look(self) -> None:
         """Carry decisions between console and registry, and take every rollout as far as its evidence allows."""

@@ -17,7 +17,7 @@ from frontdesk.serving.model import BundleModel, Limits
 from frontdesk.serving.server import configure_logs, run
 
 CUSTOMER = "lost card"
-SLOW_SECONDS = 0.08
+SLOW_SECONDS = 0.5
 
 
 def with_fault(location: Path, fault: str) -> LabelBundle:

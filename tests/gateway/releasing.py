@@ -93,7 +93,9 @@ def traffic(client: httpx.Client, callers: int = 3) -> Iterator[Desk]:
         while not done.is_set():
             number += 1
             case = f"{caller}-{number}"
-            response = client.post(TICKETS, json={"instances": [{"id": case, "subject": "lost card", "body": "please"}]})
+            response = client.post(
+                TICKETS, json={"instances": [{"id": case, "subject": "lost card", "body": "please"}]}
+            )
             desk.statuses.append(response.status_code)
             if response.status_code == 200:
                 answer = response.json()["predictions"][0]

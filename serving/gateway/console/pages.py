@@ -28,6 +28,7 @@ PLACES = (
     ("/console/playground", "Playground"),
     ("/console/coverage", "Coverage"),
     ("/console/feedback", "Feedback"),
+    ("/console/releases", "Releases"),
     ("/console/reports", "Reports"),
 )
 

@@ -14,6 +14,7 @@ from frontdesk.database.deliveries import count_deliveries
 from frontdesk.database.figures import feedback_counts, latest_outcomes, prediction_counts, verdict_counts
 from frontdesk.errors import FrontdeskError, NotFound, UnsupportedMediaType
 from frontdesk.serving.gateway.console import coverage, playground
+from frontdesk.serving.gateway.console import releases as releases_page
 from frontdesk.serving.gateway.console.pages import FOLDER, HEADERS, page
 from frontdesk.serving.gateway.console.parts import Console, console_of
 from frontdesk.serving.gateway.console.session import COOKIE, Session, require_same_site
@@ -169,6 +170,18 @@ async def show_feedback(request: Request, session: Session, console: Console) ->
     }
     shown = {recipe: heads for recipe, heads in verdicts.items() if heads}
     return page("feedback.html", session, path="/console/feedback", outcomes=outcomes, verdicts=shown)
+
+
+@_page("/releases")
+async def show_releases(request: Request, session: Session, console: Console) -> Response:
+    """Show versions and rollouts."""
+    return await releases_page.show(request, session)
+
+
+@_page("/releases", "POST")
+async def decide_on_releases(request: Request, session: Session, console: Console) -> Response:
+    """Approve, reject, roll back."""
+    return await releases_page.act(request, session, console, await form_of(request))
 
 
 @_page("/reports")

@@ -33,10 +33,12 @@ class Session:
     Attributes:
         client: whose key it is.
         csrf: what a form of this session must send.
+        scopes: of the key.
     """
 
     client: str
     csrf: str
+    scopes: tuple[str, ...] = ()
 
 
 class Sessions:
@@ -72,10 +74,8 @@ class Sessions:
             return None
         now = datetime.now(UTC)
         keys = await gateway.run(list_keys, gateway.database)
-        client = next(
-            (key.client for key in keys if key.prefix == prefix and key.is_good(now) and SCOPE in key.scopes), None
-        )
-        return None if client is None else Session(client, self._signature("form", payload))
+        key = next((one for one in keys if one.prefix == prefix and one.is_good(now) and SCOPE in one.scopes), None)
+        return None if key is None else Session(key.client, self._signature("form", payload), key.scopes)
 
     def require_form(self, session: Session, form: Mapping[str, str]) -> None:
         """Check that a form comes from a page of the same session. Raises `Forbidden`."""
