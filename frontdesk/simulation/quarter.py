@@ -104,12 +104,11 @@ def simulate_quarter(
     plain, reworded = (
         tickets.simulate(rows, seed, drift, since=_STANDS_STILL).take(order) for drift in (None, "wording")
     )
-    history = _stamped(plain.slice(0, history_rows), start - timedelta(days=365) * (1 - rng.random(history_rows)))
-    hours = _OPENS + _OPEN_HOURS * rng.random((DAYS, per_day))
-    opened = start + (np.arange(DAYS)[:, None] * timedelta(days=1) + hours * timedelta(hours=1)).ravel()
+    history = _stamped(plain.slice(0, history_rows), start, -365 * rng.random(history_rows))
+    opened = np.arange(DAYS)[:, None] + (_OPENS + _OPEN_HOURS * rng.random((DAYS, per_day))) / 24
     border = history_rows + text_day * per_day
     late = pa.concat_tables([plain.slice(history_rows, text_day * per_day), reworded.slice(border)])
-    late = _stamped(late, opened)
+    late = _stamped(late, start, opened.ravel())
     lasts = rng.uniform(*_CLOSES_AFTER, late.num_rows)
     rows_now = late.to_pylist()
     counts = Counter(label for label in history["contact_type"].to_pylist() if label is not None)
@@ -124,7 +123,7 @@ def simulate_quarter(
     return Quarter(start, text_day, label_day, split, history, pa.Table.from_pylist(rows_now, schema))
 
 
-def _stamped(table: pa.Table, moments: np.ndarray) -> pa.Table:
-    """Give rows other time stamps, and bring them into their order."""
-    stamps = pa.array(sorted(moments.tolist()), _STAMP)
+def _stamped(table: pa.Table, start: datetime, days: np.ndarray) -> pa.Table:
+    """Give rows other time stamps, in days from the start, in their order."""
+    stamps = pa.array([start + timedelta(days=day) for day in np.sort(days).tolist()], _STAMP)
     return table.set_column(table.schema.get_field_index("created_at"), "created_at", stamps)
