@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from frontdesk.cli.output import Json, console, print_json
-from frontdesk.cli.records import opened
+from frontdesk.database import opened
 from frontdesk.errors import UsageError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import typer
 
 from frontdesk.cli.data import check_recipe
 from frontdesk.cli.output import Json, Recipe, console, print_json
-from frontdesk.cli.records import opened
+from frontdesk.database import opened
 from frontdesk.errors import UsageError
 from frontdesk.recipes import names
 from frontdesk.settings import settings

@@ -17,7 +17,7 @@ from frontdesk.database.rollouts import active_rollouts
 from frontdesk.deployment import current, gate_of
 from frontdesk.errors import FrontdeskError
 from frontdesk.monitoring.looking import look_at
-from frontdesk.monitoring.plan import load_plan
+from frontdesk.monitoring.plan import plan_of
 from frontdesk.registry import Version
 from frontdesk.releases import decide
 from frontdesk.simulation.quarter import DAYS, WEEK, Quarter, simulate_quarter
@@ -76,7 +76,7 @@ class _Days:
         self._places, self._quarter, self._story, self._told = places, quarter, story, told
         self._clock, self._desk = clock, desk
         self._rollouts = Rollouts(places, desk, clock)
-        self._plan = load_plan(str(places.plan), RECIPE)
+        self._plan = plan_of(str(places.plan), RECIPE)
         self._monitors: list[Any] = []
         self._models = [{"day": 0, "model_id": self._deployed(), "version": 1}]
 
