@@ -41,7 +41,7 @@ ROLLOUT = Plan(
     alpha=0.3,
 )
 """Wide tolerances: a simulated day has few calls. Seconds are simulated ones, but for latency."""
-_WAIT_SECONDS = 240.0
+_WAIT_SECONDS = 1_800.0
 _LOOK = ("--look-seconds", "0.3")
 T = TypeVar("T")
 

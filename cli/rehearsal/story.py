@@ -65,7 +65,7 @@ class Story:
                 "model_id": model_id,
             }
         )
-        first = f": {causes[0]['words']}" if causes else f" ({whole.words})" if whole.words else ""
+        first = f": {shortly(causes[0]['words'])}" if causes else f" ({whole.words})" if whole.words else ""
         return self.tell(day, "look", f"week {day // WEEK}: {whole.level}{first}", verdict=whole.level)
 
     def found(self) -> dict[str, dict[str, Any]]:
@@ -160,9 +160,9 @@ def summary(content: dict[str, Any]) -> list[str]:
             told.append(f"{words} and were never found.")
         else:
             windows = f"after {found['windows']} windows, on day {found['found']}"
-            told.append(f"{words}; found {windows}, first cause: {found['first_cause']['words']}.")
+            told.append(f"{words}; found {windows}, first cause: {shortly(found['first_cause']['words'])}.")
     for one in content["retrainings"]:
-        told.append(f"One retraining was asked for by {one['reason']} ({one['words']}): {one['state']}.")
+        told.append(f"One retraining was asked for by {one['reason']} ({shortly(one['words'])}): {one['state']}.")
     waits = [week for week in content["weeks"] if week["decision"] == "cooling_down"]
     if waits:
         told.append(f"{len(waits)} later wishes for a retraining waited: {waits[-1]['why']}.")
@@ -172,6 +172,11 @@ def summary(content: dict[str, Any]) -> list[str]:
     calls = content["calls"]
     told.append(f"{calls['answers']:,} answers, {calls['failed']} failed requests.")
     return told
+
+
+def shortly(words: str) -> str:
+    """Return the first of several statements about a column."""
+    return words.partition("; ")[0]
 
 
 def _retraining(row: Any) -> dict[str, Any]:

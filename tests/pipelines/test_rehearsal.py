@@ -23,7 +23,7 @@ from frontdesk.registry import Registry
 from frontdesk.simulation.quarter import DAYS, WEEK
 from frontdesk.storage import Store
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_900)]  # minutes on a quiet machine, many on a busy one
 ROLLED_BACK = {
     "fails": "calls failed",
     "slow": "slower than tolerated",
@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("rehearsal") / "out"
     command = [sys.executable, "-m", "frontdesk.cli.main", "rehearse", "--out", str(out)]
     done = subprocess.run(
-        command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=580
+        command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=1_800
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return out
