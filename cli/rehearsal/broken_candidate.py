@@ -18,7 +18,7 @@ from frontdesk.golden_questions import golden_questions
 from frontdesk.rollout import CANDIDATE_SUFFIX
 
 FAULTS = ("fails", "slow", "wrong")
-SLOW_SECONDS = 0.5
+SLOW_SECONDS = 1.0
 _THREADS = 16
 
 

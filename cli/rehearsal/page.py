@@ -55,8 +55,8 @@ def draw(content: Mapping[str, Any]) -> str:
         upper.plot([week["day"] - 3.5 for week in known], [week["accuracy"] for week in known], marker="o", color=BLUE)
         for change, found in content["found"].items():
             upper.axvline(found["injected"], color=INK, linewidth=0.9, linestyle=(0, (4, 3)))
-            words = {"text": "new words", "label": "label split"}[change]
-            upper.text(found["injected"] + 0.7, 0.99, words, transform=upper.get_xaxis_transform(), va="top", fontsize=8)
+            words, place = {"text": "new words", "label": "label split"}[change], found["injected"] + 0.7
+            upper.text(place, 0.99, words, transform=upper.get_xaxis_transform(), va="top", fontsize=8)
         upper.set_ylabel("contact type right")
         upper.set_ylim(0, 1)
         upper.grid(True, axis="y")

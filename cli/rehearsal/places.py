@@ -36,7 +36,7 @@ ROLLOUT = Plan(
     ready_seconds=6 * 3600,
     rise=0.3,
     slower=2.0,
-    slack_seconds=0.05,
+    slack_seconds=0.2,
     shift=0.6,
     alpha=0.3,
 )
