@@ -18,7 +18,8 @@ from frontdesk.golden_questions import golden_questions
 from frontdesk.rollout import CANDIDATE_SUFFIX
 
 FAULTS = ("fails", "slow", "wrong")
-SLOW_SECONDS = 1.0
+SLOW_SECONDS = 5.0
+"""More than the gateway gives a candidate."""
 _THREADS = 16
 
 
