@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from frontdesk.evidence import Probe, Verdict
 
 CANDIDATE, CONTROL = "candidate", "control"
+FALLBACK = "fallback"
+"""Name of the side in the log of an answer that the champion gave in the candidate's place."""
 CANDIDATE_SUFFIX = "-candidate"
 """Of the name that a recipe's candidate is served under."""
 Status = Literal["waiting", "running", "paused", "finishing", "promoted", "rolled back", "aborted"]

@@ -15,6 +15,7 @@ from frontdesk.database.tables import NAME
 from frontdesk.errors import InvalidRequest
 from frontdesk.preprocessing.encoding import level
 from frontdesk.requests import kind_of
+from frontdesk.rollout import FALLBACK
 from frontdesk.serving.gateway import metrics
 from frontdesk.serving.gateway.answers import told
 from frontdesk.serving.gateway.asking import Answered, Asked, Manner, ask
@@ -23,7 +24,6 @@ from frontdesk.serving.gateway.callers import Caller
 from frontdesk.serving.gateway.logged import logged_fields
 from frontdesk.serving.gateway.replies import Made
 from frontdesk.serving.gateway.state import Gateway, gateway_of, request_id_of
-from frontdesk.serving.gateway.traffic import FALLBACK
 
 
 @dataclass(frozen=True)
