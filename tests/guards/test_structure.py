@@ -46,7 +46,7 @@ DOORS = {
     "onnx": ("frontdesk/ticket/graph.py",),
     "alembic": ("frontdesk/database/",),
     "sqlalchemy": ("frontdesk/database/",),
-    "httpx": ("serving/gateway/desks/outgoing.py", "serving/gateway/models.py"),
+    "httpx": ("cli/rehearsal/desk.py", "serving/gateway/desks/outgoing.py", "serving/gateway/models.py"),
     "jwt": ("serving/gateway/tokens.py",),
     "redis": ("frontdesk/intent/redis_store.py",),
     "charset_normalizer": ("frontdesk/text/charset.py",),
