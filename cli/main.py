@@ -23,6 +23,7 @@ from frontdesk.cli import (
     models,
     monitoring,
     records,
+    rehearse,
     releases,
 )
 from frontdesk.cli.output import failed
@@ -72,6 +73,7 @@ app.add_typer(releases.app, name="rollout")
 app.command("materialise")(lifecycle.materialise)
 app.command("monitor")(monitoring.monitor)
 app.command("retrain")(monitoring.retrain)
+app.command("rehearse")(rehearse.rehearse)
 app.command("compile")(lifecycle.compile_pipelines)
 app.command("submit")(cluster.submit)
 app.command("schedule")(cluster.schedule)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from frontdesk.errors import UsageError
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from frontdesk.evidence import Probe, Verdict
 
 CANDIDATE, CONTROL = "candidate", "control"
+FALLBACK = "fallback"
+"""Name of the side in the log of an answer that the champion gave in the candidate's place."""
 CANDIDATE_SUFFIX = "-candidate"
 """Of the name that a recipe's candidate is served under."""
 Status = Literal["waiting", "running", "paused", "finishing", "promoted", "rolled back", "aborted"]
@@ -68,10 +71,20 @@ class Plan(BaseModel):
 
 
 def read_plan(steps: str | None = None, **given: Any) -> Plan:
-    """Make a plan from options. Values of None stand for the default. Raises `UsageError` that names the option."""
+    """Make a plan from options.
+
+    Args:
+        steps: ``5,25,100``, or a whole plan as JSON; None for the default.
+        given: fields of `Plan`; None stands for the default.
+
+    Raises:
+        UsageError: names the option that is wrong.
+    """
     values = {name: value for name, value in given.items() if value is not None}
     try:
-        if steps is not None:
+        if steps is not None and steps.lstrip().startswith("{"):
+            values = orjson.loads(steps) | values
+        elif steps is not None:
             values["steps"] = tuple(float(step) for step in steps.split(","))
         return Plan(**values)
     except ValidationError as error:

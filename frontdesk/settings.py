@@ -33,7 +33,8 @@ class Settings(BaseSettings):
     approval: Literal["none", "required"] = "none"
     """Whether a person approves a version before `frontdesk run` deploys it."""
     rollout: str | None = None
-    """Steps by which a deployed model is replaced, in percent: ``5,25,100``. Default: at once."""
+    """Steps by which a deployed model is replaced, in percent: ``5,25,100``; or a `frontdesk.rollout.Plan` as JSON.
+    Default: at once."""
     spark_master: str = "local[*]"
     spark_memory: str = "2g"
     """Heap of the driver, which is also the executor in local mode."""

@@ -83,12 +83,13 @@ def save_bundle(
             "files": describe(scratch),
             "code": {"version": VERSION, "digest": code_digest()},
         }
-        manifest["model_id"] = _model_id(manifest)
+        manifest["model_id"] = model_id_of(manifest)
         write_atomically(scratch / MANIFEST, canonical_json(manifest))
     return str(manifest["model_id"])
 
 
-def _model_id(manifest: Mapping[str, Any]) -> str:
+def model_id_of(manifest: Mapping[str, Any]) -> str:
+    """Return the digest of everything in a bundle that decides an answer: 20 hex digits."""
     identity = {name: manifest[name] for name in ("format", "recipe", "model_kind", "snapshot")}
     files = {name: entry["sha256"] for name, entry in manifest["files"].items() if name not in REPORTS}
     return digest({**identity, "files": files})[:20]
@@ -143,7 +144,7 @@ def parse_manifest(content: bytes) -> dict[str, Any]:
             words = f"bundle format {str(manifest['format'])[:20]} is not {BUNDLE_FORMAT}"
             remedy = "Use the release of Frontdesk that made the bundle, or train the model again"
             raise BundleError(words, where=MANIFEST, remedy=remedy)
-        kind, files, model_id = manifest["model_kind"], manifest["files"], _model_id(manifest)
+        kind, files, model_id = manifest["model_kind"], manifest["files"], model_id_of(manifest)
         sizes = [entry["bytes"] for entry in files.values()]
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise BundleError("the manifest cannot be read", where=MANIFEST, remedy=_REMEDY) from error

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from frontdesk.database.engine import Database
 from frontdesk.database.exports import joined_rows, log_filters
 from frontdesk.database.tables import FeedbackEvent, Prediction
+from frontdesk.rollout import FALLBACK
 
 
 def count_rows(database: Database, recipe: str, since: datetime | None, until: datetime) -> int:
@@ -44,10 +45,14 @@ def main_model(database: Database, recipe: str, since: datetime | None, until: d
 
 
 def newest_model(database: Database, recipe: str, until: datetime) -> str | None:
-    """Return the model that answered last before a moment; None where none answered."""
+    """Return the model that answered last before a moment; None where none answered.
+
+    An answer that a champion gave in the place of a rollout's candidate does not make it the newest model again.
+    """
+    own = Prediction.arm.is_(None) | (Prediction.arm != FALLBACK)
     statement = (
         sa.select(Prediction.model_id)
-        .where(*log_filters(recipe, None, until), Prediction.model_id.is_not(None))
+        .where(*log_filters(recipe, None, until), Prediction.model_id.is_not(None), own)
         .order_by(Prediction.at.desc())
         .limit(1)
     )

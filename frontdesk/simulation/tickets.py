@@ -73,7 +73,9 @@ SCHEMA = pa.schema(
 """Columns of a simulated table: those of `frontdesk.records.DEFAULT_TICKET_COLUMNS`."""
 
 
-def simulate(rows: int, seed: int = 0, drift: str | None = None, *, truth: bool = False) -> pa.Table:
+def simulate(
+    rows: int, seed: int = 0, drift: str | None = None, *, truth: bool = False, since: float = 0.0
+) -> pa.Table:
     """Return tickets in the order of their time stamps.
 
     Args:
@@ -81,6 +83,8 @@ def simulate(rows: int, seed: int = 0, drift: str | None = None, *, truth: bool 
         seed: two calls with the same arguments return the same table.
         drift: one of `DRIFTS`; None for none. Rows before it sets in are the same with and without.
         truth: add `true_contact_type` and `true_reply`: the labels before noise and before cells were emptied.
+        since: place in the time span (0 to 1) at which the rows begin; behind all of `desk.RENAMED` and `desk.APPEARS`,
+            nothing but the drift changes.
 
     Raises:
         UsageError: fewer than one row, or an unknown drift.
@@ -90,7 +94,7 @@ def simulate(rows: int, seed: int = 0, drift: str | None = None, *, truth: bool 
     if drift is not None and drift not in DRIFTS:
         raise UsageError(f"there is no drift {drift!r} of tickets", remedy=f"Drifts: {', '.join(DRIFTS)}")
     rng = np.random.default_rng(seed)
-    share = np.sort(rng.random(rows))
+    share = since + (1 - since) * np.sort(rng.random(rows))
     late = share > DRIFT_BEGINS
     fields = _fields(rng, rows)
     leaves = _leaves(rng, share, fields["product"])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -28,7 +29,7 @@ from frontdesk.serving.gateway.routes import emails, feedback, health, intents, 
 from frontdesk.serving.gateway.routes.feedback import FeedbackBatch
 from frontdesk.serving.gateway.routes.webhooks import WebhookBody
 from frontdesk.serving.gateway.settings import GatewaySettings
-from frontdesk.serving.gateway.state import Gateway, request_id_of
+from frontdesk.serving.gateway.state import Gateway, request_id_of, utc_now
 
 
 def create_app(
@@ -37,6 +38,7 @@ def create_app(
     models: Mapping[str, str],
     assignment: Assignment | None = None,
     redis: str | None = None,
+    now: Callable[[], datetime] = utc_now,
 ) -> FastAPI:
     """Build the application.
 
@@ -45,12 +47,13 @@ def create_app(
         models: ``{recipe: address of its model server}``.
         assignment: of experiments; None for those that run by the database.
         redis: address of what counts the limits of several gateways together; None for each by itself.
+        now: tells when a prediction is made.
     """
     desks, pages = open_desks(settings.desks), open_console(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        gateway = Gateway(settings, database, Models(models), assignment, redis)
+        gateway = Gateway(settings, database, Models(models), assignment, redis, now)
         app.state.gateway = gateway
         await gateway.run(database.upgrade)
         await gateway.run(gateway.assignment.refresh)

@@ -6,7 +6,6 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from starlette.requests import Request
@@ -16,6 +15,7 @@ from frontdesk.database.tables import NAME
 from frontdesk.errors import InvalidRequest
 from frontdesk.preprocessing.encoding import level
 from frontdesk.requests import kind_of
+from frontdesk.rollout import FALLBACK
 from frontdesk.serving.gateway import metrics
 from frontdesk.serving.gateway.answers import told
 from frontdesk.serving.gateway.asking import Answered, Asked, Manner, ask
@@ -24,7 +24,6 @@ from frontdesk.serving.gateway.callers import Caller
 from frontdesk.serving.gateway.logged import logged_fields
 from frontdesk.serving.gateway.replies import Made
 from frontdesk.serving.gateway.state import Gateway, gateway_of, request_id_of
-from frontdesk.serving.gateway.traffic import FALLBACK
 
 
 @dataclass(frozen=True)
@@ -145,7 +144,7 @@ def _row(gateway: Gateway, topic: Topic, one: Asked, complete: dict[str, Any]) -
         experiment, arm = f"rollout {one.side.rollout}", FALLBACK if FALLBACK in complete else one.side.name
     return {
         "id": prediction_id,
-        "at": datetime.now(UTC),
+        "at": gateway.now(),
         "place": one.place,
         "recipe": topic.recipe,
         "case_id": one.case_id or prediction_id,

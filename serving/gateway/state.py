@@ -40,6 +40,11 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+def utc_now() -> datetime:
+    """Return the present moment."""
+    return datetime.now(UTC)
+
+
 class Gateway:
     """The parts of a running gateway; routes find it with `gateway_of`.
 
@@ -50,6 +55,7 @@ class Gateway:
         rates: how often a client may ask, counted together with other gateways where a Redis is set.
         assignment: which arm of an experiment a case belongs to.
         traffic: which side of a rollout, where it belongs to no arm.
+        now: tells when a prediction is made.
         lines: the lines' configuration.
         watch_metrics: verdicts and retrainings for ``/metrics``.
         heads: of each recipe with labels, as its model last answered.
@@ -63,8 +69,9 @@ class Gateway:
         models: Models,
         assignment: Assignment | None = None,
         redis: str | None = None,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
-        self.settings, self.database, self.models = settings, database, models
+        self.settings, self.database, self.models, self.now = settings, database, models, now
         self.assignment = assignment or RunningExperiments(database)
         self.executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="gateway")
         self.journal = Journal(database, self.executor, timedelta(hours=settings.idempotency_hours))

@@ -26,13 +26,11 @@ from frontdesk.database.rollouts import Stored, add_counts, latest_rollouts
 from frontdesk.errors import FrontdeskError, InvalidRequest, Overloaded, Unavailable
 from frontdesk.evidence import LATENCY_EDGES
 from frontdesk.logs import event
-from frontdesk.rollout import CANDIDATE, CANDIDATE_SUFFIX, side_of
+from frontdesk.rollout import CANDIDATE, CANDIDATE_SUFFIX, FALLBACK, side_of
 from frontdesk.serving.gateway import metrics
 from frontdesk.serving.gateway.asking import Answered, Asked, Manner, Side
 
 EVERY_SECONDS = 0.5
-FALLBACK = "fallback"
-"""Name of the side in the log of an answer that the champion gave in the candidate's place."""
 _log = logging.getLogger(__name__)
 
 AskPart = Callable[[str | None, Sequence[Asked], Manner], Awaitable[dict[int, Answered]]]

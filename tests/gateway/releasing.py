@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import orjson
 
-from frontdesk.bundle.folder import _model_id
+from frontdesk.bundle.folder import model_id_of
 from frontdesk.deployment import enter, switch
 from frontdesk.registry import Registry, Version
 from frontdesk.storage import MANIFEST, Store, canonical_json
@@ -24,7 +24,7 @@ def twin(bundle: Path, folder: Path, snapshot: str = "another") -> Path:
     """Copy a bundle as if it were trained on another snapshot: other model_id, same answers."""
     shutil.copytree(bundle, folder)
     manifest = orjson.loads((folder / MANIFEST).read_bytes()) | {"snapshot": snapshot}
-    manifest["model_id"] = _model_id(manifest)
+    manifest["model_id"] = model_id_of(manifest)
     (folder / MANIFEST).write_bytes(canonical_json(manifest))
     return folder
 

@@ -46,7 +46,7 @@ DOORS = {
     "onnx": ("frontdesk/ticket/graph.py",),
     "alembic": ("frontdesk/database/",),
     "sqlalchemy": ("frontdesk/database/",),
-    "httpx": ("serving/gateway/desks/outgoing.py",),
+    "httpx": ("cli/rehearsal/desk.py", "serving/gateway/desks/outgoing.py"),
     "jwt": ("serving/gateway/tokens.py",),
     "statsmodels": ("frontdesk/experiments/",),
     "redis": ("frontdesk/redis_connection.py",),

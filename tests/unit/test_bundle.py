@@ -188,11 +188,11 @@ def test_a_consistent_manifest_over_nonsense_is_still_a_clear_error(made, tmp_pa
 
 
 def _sign(folder):
-    from frontdesk.bundle.folder import _model_id
+    from frontdesk.bundle.folder import model_id_of
     from frontdesk.storage import describe
 
     manifest = orjson.loads((folder / MANIFEST).read_bytes()) | {"files": describe(folder)}
-    (folder / MANIFEST).write_bytes(canonical_json(manifest | {"model_id": _model_id(manifest)}))
+    (folder / MANIFEST).write_bytes(canonical_json(manifest | {"model_id": model_id_of(manifest)}))
 
 
 def test_an_evaluation_enters_a_bundle_without_another_id(bundle):

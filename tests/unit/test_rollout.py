@@ -225,6 +225,7 @@ def test_plans_that_would_be_silent_or_senseless_are_refused(steps: str) -> None
 
 def test_plans_are_read() -> None:
     assert read_plan("5, 100").steps == (5.0, 100.0)
+    assert read_plan('{"steps": [5, 100], "least": 7}', bake_seconds=1.0).least == 7
     assert read_plan(None, bake_seconds=1.0, least=None).least == Plan().least
     with pytest.raises(UsageError, match="bake_seconds"):
         read_plan(None, bake_seconds=-1.0)
