@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -145,7 +146,10 @@ class Command:
         self._answer, self._log = folder / f"{name}.json", folder / f"{name}.log"
         with self._answer.open("wb") as answer, self._log.open("wb") as log:
             self._process: subprocess.Popen[bytes] = processes.start(
-                ["-m", "frontdesk.cli.main", *arguments, "--json"], stdout=answer, stderr=log, env=environment
+                [sys.executable, "-m", "frontdesk.cli.main", *arguments, "--json"],
+                stdout=answer,
+                stderr=log,
+                env=environment,
             )
 
     @property
