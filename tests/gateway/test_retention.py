@@ -16,6 +16,7 @@ from frontdesk.database import Database, open_database, retention
 from frontdesk.database.feedback import apply_events
 from frontdesk.database.predictions import count_predictions, insert_predictions
 from frontdesk.database.retention import prune
+from frontdesk.database.tables import Prediction
 from frontdesk.settings import settings
 from tests.gateway.test_feedback import event, prediction
 

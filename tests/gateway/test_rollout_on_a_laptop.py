@@ -39,7 +39,7 @@ def command(*arguments: str, folder: Path, database: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.rehearsal
 def test_a_good_candidate_is_promoted(registered: Place, tmp_path: Path) -> None:
     from frontdesk.database import open_database
 

@@ -23,7 +23,7 @@ from frontdesk.registry import Registry
 from frontdesk.simulation.quarter import DAYS, WEEK
 from frontdesk.storage import Store
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_900)]  # minutes on a quiet machine, many on a busy one
+pytestmark = [pytest.mark.rehearsal, pytest.mark.timeout(1_900)]  # minutes on a quiet machine, many on a busy one
 ROLLED_BACK = {
     "fails": "calls failed",
     "slow": "calls failed",

@@ -59,6 +59,7 @@ def actions(file: str, *more: str) -> dict[str, str]:
     return {change["name"]: change["action"] for change in told("schedule", "--file", file, *more)["changes"]}
 
 
+@pytest.mark.slow
 def test_a_file_of_schedules_is_applied_once(desk: Desk, tmp_path: Path) -> None:
     theirs = desk.put(
         "recurringruns", "recurring_run_id", {"display_name": "theirs", "description": "", "status": "ENABLED"}
@@ -87,6 +88,7 @@ def test_a_file_of_schedules_is_applied_once(desk: Desk, tmp_path: Path) -> None
     assert set(actions(changed).values()) == {"keep"}
 
 
+@pytest.mark.slow
 def test_one_schedule_leaves_the_others(desk: Desk, tmp_path: Path) -> None:
     actions(declare(tmp_path / "schedules.yaml", MANY[2:]))
     for action in ("create", "keep"):
@@ -95,6 +97,7 @@ def test_one_schedule_leaves_the_others(desk: Desk, tmp_path: Path) -> None:
     assert {one["display_name"] for one in desk.recurringruns.values()} == {"features", "email-lifecycle"}
 
 
+@pytest.mark.slow
 def test_a_version_is_uploaded_once(desk: Desk) -> None:
     said = [told("submit", "ticket", "--data", "s3://desk/t.csv", "--set", "epochs=3") for _ in range(2)]
     assert [one["new_version"] for one in said] == [True, False]

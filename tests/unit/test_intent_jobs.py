@@ -210,7 +210,7 @@ def test_a_log_is_evaluated_by_its_own_protocol(intent_run: IntentRun, tmp_path:
 
 def test_a_mapping_with_other_fields_than_the_bundle_s_is_refused(intent_run: IntentRun, tmp_path: Path) -> None:
     columns = tmp_path / "columns.yaml"
-    names = DEFAULT_INTENT_COLUMNS.model_dump(exclude={"fields", "options_separator", "error_values"})
+    names = DEFAULT_INTENT_COLUMNS.model_dump(exclude={"fields", "options_separator", "error_values", "features"})
     columns.write_text("".join(f"{key}: {value}\n" for key, value in names.items()))
     for work in (JOBS.evaluate, JOBS.score):
         with pytest.raises(BadColumns, match="element, text"):

@@ -143,6 +143,7 @@ class TestFiles:
         assert six_fields(five) == six
 
 
+@pytest.mark.slow
 def test_a_dry_run_needs_no_server() -> None:
     answer = CliRunner().invoke(
         app, ["schedule", "--file", str(EXAMPLES / "schedules.yaml"), "--dry-run", "--json"], catch_exceptions=False
