@@ -52,9 +52,8 @@ def test_feedback_goes_with_the_last_prediction_of_its_case(database: Database) 
     assert sum(prune(database, limit)) == 1, "c alone has heard nothing since"
     assert names(database, "SELECT id FROM predictions") == ["a1", "a2", "b1"]
     with database.writing() as connection:
-        connection.execute(
-            sa.text("UPDATE predictions SET at = :at WHERE id = 'a2'"), {"at": LATER + timedelta(days=1)}
-        )
+        later = LATER + timedelta(days=1)
+        connection.execute(sa.update(Prediction).where(Prediction.id == "a2").values(at=later))
     assert sum(prune(database, LATER)) == 2
     assert names(database, "SELECT id FROM predictions") == ["a2"]
     for table in ("feedback_events", "outcomes"):
