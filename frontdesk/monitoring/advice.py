@@ -36,4 +36,6 @@ LEAD: dict[Level, str] = {
 
 def advice(cause: Cause) -> str:
     """Say what to do about a cause."""
+    if cause.kind == "text" and cause.method == "unseen_share":
+        return _BY_KIND["text"]  # new words are no new values of a form
     return _BY_METHOD.get(cause.method) or _BY_KIND[cause.kind]
