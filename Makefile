@@ -6,7 +6,7 @@ PYTHON := .venv/bin/python
 export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 OUT ?= out/demo
-# Processes of `make test`: two fit the machine that its time is promised for.
+# Processes of `make test` and `make test-slow`: two fit the machine that its time is promised for.
 WORKERS ?= 2
 
 .PHONY: help setup demo test test-slow test-load test-rehearsal test-s3a lint type bench clean lock golden
@@ -27,7 +27,7 @@ test: lint type ## Lint, type-check and run every test but the slow ones
 	$(PYTHON) -m pytest -m "not slow and not load and not rehearsal" -n $(WORKERS) --dist loadfile
 
 test-slow: setup ## Run the slow tests: runs killed at every job, Spark that fails
-	$(PYTHON) -m pytest -m slow
+	$(PYTHON) -m pytest -m slow -n $(WORKERS) --dist loadfile
 
 test-load: setup ## Run the load tests: overload, killed parts, a rolling restart
 	$(PYTHON) -m pytest -m load -s tests/load
