@@ -31,7 +31,6 @@ from frontdesk.settings import settings
 from frontdesk.storage import canonical_json, digest
 from frontdesk.yaml_file import read_yaml
 
-SCHEDULES_FORMAT = 1
 MARK = "frontdesk schedule "
 _DIGITS = 16
 _RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))

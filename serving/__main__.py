@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from frontdesk.errors import FrontdeskError
+from frontdesk.serving.processes import exit_code_of
 
 
 def main() -> int:
@@ -29,12 +29,7 @@ def main() -> int:
     options = parser.parse_args()
     from frontdesk.serving.workers import serve
 
-    try:
-        serve(**vars(options))
-    except FrontdeskError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return error.exit_code
-    return 0
+    return exit_code_of(lambda: serve(**vars(options)))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from frontdesk.errors import FrontdeskError
+
 _STOP_SECONDS = 40.0
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
 
@@ -26,6 +28,16 @@ def start(command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 - no part of it is a caller's
         command, stdin=subprocess.DEVNULL, preexec_fn=_tie(os.getpid()), **options
     )
+
+
+def exit_code_of(work: Callable[[], object]) -> int:
+    """Do what a process is there for and return its exit code; an error of ours is one line on standard error."""
+    try:
+        work()
+    except FrontdeskError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    return 0
 
 
 def wait(process: subprocess.Popen[bytes], seconds: float = _STOP_SECONDS) -> None:

@@ -6,22 +6,18 @@ It is a process of its own, because the gateway, which starts it, loads no model
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from frontdesk.bundle import manifest_at
-from frontdesk.errors import FrontdeskError
 from frontdesk.recipes import jobs
+from frontdesk.serving.processes import exit_code_of
 
 
-def main() -> int:
-    """Publish every bundle; return the exit code."""
-    try:
-        for location in sys.argv[1:]:
-            jobs(manifest_at(location)["recipe"]).publish(location)
-    except FrontdeskError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return error.exit_code
-    return 0
+def publish(locations: Sequence[str]) -> None:
+    """Publish every bundle."""
+    for location in locations:
+        jobs(manifest_at(location)["recipe"]).publish(location)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code_of(lambda: publish(sys.argv[1:])))

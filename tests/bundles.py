@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from frontdesk.email.recipe import EmailParameters
 from frontdesk.features import OpenJoin
-from frontdesk.storage import Store
+from frontdesk.storage import MANIFEST, Store, canonical_json
 from frontdesk.ticket.recipe import TicketParameters
 
 
@@ -128,3 +130,15 @@ def email_run(spark: object, tmp_path_factory: pytest.TempPathFactory) -> EmailR
     write(simulate(300, seed=7), folder / "mails.parquet")
     small = {"folds": 1, "epochs": 2, "vocabulary": 600, "grams": 1_500, "directions": 16, "hidden": 16}
     return run_email_jobs(folder, folder / "mails.parquet", **small)
+
+
+def fused(store: Store, name: str, bundle: Path) -> str:
+    """Put a bundle where job 5 leaves it; return the name of its folder."""
+    manifest = orjson.loads((bundle / MANIFEST).read_bytes())
+    with store.writing("fused", name) as folder:
+        shutil.copytree(bundle, folder / "bundle")
+        content = {"id": name, "model_id": manifest["model_id"], "snapshot": manifest["snapshot"]}
+        content |= {"parameters": {"seed": 0}, "history": [{"loss": 1.0}]}
+        content |= {"metrics": {"test": {"reply": {"accuracy": 0.5}}}}
+        (folder / MANIFEST).write_bytes(canonical_json(content))
+    return name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -51,3 +52,13 @@ def spark(s3_process: S3) -> Iterator[SparkSession]:  # noqa: F811
         spark = started.__enter__()
     yield spark
     started.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A registry without entries: MLflow takes seconds to make one, a copy takes none."""
+    from frontdesk.registry import Registry
+
+    path = tmp_path_factory.mktemp("registry") / "mlflow.db"
+    Registry(f"sqlite:///{path}").champion("ticket")
+    return path

@@ -9,13 +9,13 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from frontdesk.bundle.labels import LabelBundle
-from frontdesk.errors import FrontdeskError
 from frontdesk.golden_questions import golden_questions
 from frontdesk.rollout import CANDIDATE_SUFFIX
+from frontdesk.serving.processes import exit_code_of
 
 FAULTS = ("fails", "slow", "wrong")
 SLOW_SECONDS = 5.0
@@ -28,14 +28,24 @@ def broken(location: str, fault: str) -> LabelBundle:
     bundle = LabelBundle.load(location)
     # What the server itself asks before it is ready is answered well too.
     golden = {_words(bundle.example()), *(_words(question["instance"]) for question in golden_questions(location))}
+    return with_fault(bundle, fault, lambda instances: not golden.issuperset(map(_words, instances)), SLOW_SECONDS)
+
+
+def with_fault(
+    bundle: LabelBundle, fault: str, strikes: Callable[[Sequence[Any]], bool], slow_seconds: float
+) -> LabelBundle:
+    """Break a bundle.
+
+    Args:
+        strikes: tells at which instances it fails or sleeps; labels are ``wrong`` at all.
+    """
     answer = bundle.predict
 
     def predict(instances: Sequence[Any]) -> Any:
-        if not golden.issuperset(map(_words, instances)):
-            if fault == "fails":
-                raise RuntimeError("out of order")
-            if fault == "slow":
-                time.sleep(SLOW_SECONDS)
+        if fault == "fails" and strikes(instances):
+            raise RuntimeError("out of order")
+        if fault == "slow" and strikes(instances):
+            time.sleep(slow_seconds)
         answers = answer(instances)
         if fault == "wrong":
             for one in answers:
@@ -64,12 +74,7 @@ def main() -> int:
     configure_logs("INFO")
     limits = Limits(threads=_THREADS, inline_seconds=0.0, batch_characters=1)
     model = BundleModel(f"ticket{CANDIDATE_SUFFIX}", lambda: broken(options.bundle, options.fault), limits)
-    try:
-        run([model], host="127.0.0.1", port=options.port, grpc_port=None, limits=limits)
-    except FrontdeskError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return error.exit_code
-    return 0
+    return exit_code_of(lambda: run([model], host="127.0.0.1", port=options.port, grpc_port=None, limits=limits))
 
 
 if __name__ == "__main__":

@@ -29,21 +29,6 @@ def moment_of_row(database: Database, recipe: str, since: datetime, place: int) 
     return found
 
 
-def main_model(database: Database, recipe: str, since: datetime | None, until: datetime) -> str | None:
-    """Return the model that answered most of a window; None where none answered."""
-    count = sa.func.count()
-    statement = (
-        sa.select(Prediction.model_id)
-        .where(*log_filters(recipe, since, until), Prediction.model_id.is_not(None))
-        .group_by(Prediction.model_id)
-        .order_by(count.desc(), sa.func.min(Prediction.at))
-        .limit(1)
-    )
-    with database.reading() as connection:
-        found: str | None = connection.execute(statement).scalar_one_or_none()
-    return found
-
-
 def newest_model(database: Database, recipe: str, until: datetime) -> str | None:
     """Return the model that answered last before a moment; None where none answered.
 

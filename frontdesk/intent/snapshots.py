@@ -25,7 +25,6 @@ from frontdesk.storage import MANIFEST, Store, canonical_json, describe, work_ke
 from frontdesk.tables import ROW, Refusal, raw_batches
 
 _log = logging.getLogger(__name__)
-_SPLITS = ("train", "test")
 
 
 def take_sessions(

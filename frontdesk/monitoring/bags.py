@@ -14,18 +14,18 @@ import numpy.typing as npt
 from frontdesk.monitoring import phrases
 from frontdesk.monitoring.habits import Parts, Rows, habit
 from frontdesk.monitoring.measures import (
-    CERTAIN,
     DISTANCE_FLOORS,
     OTHER,
     TOP_LEVELS,
-    UNSEEN_FLOORS,
     Counts,
     Measured,
     Pair,
     enough,
+    new_levels,
     unseen_habit,
+    unseen_share,
 )
-from frontdesk.monitoring.statistics import chance_of_bags, jensen_shannon, total_variation, unseen_beyond_chance
+from frontdesk.monitoring.statistics import chance_of_bags, jensen_shannon, total_variation
 
 Matrix = npt.NDArray[np.float32]
 Bags = Sequence[Sequence[str]]
@@ -82,9 +82,7 @@ def _unseen(pair: Pair, reference: Bags, current: Bags, parts: Parts | None, wha
     """Compare the levels of the current bags with all that the reference ever had, by the bags that hold new ones."""
     before, now = (Counter(level for bag in bags for level in set(bag)) for bags in (reference, current))
     names = list({**before, **now})
-    a, b = (np.array([counter[level] for level in names], np.int64) for counter in (before, now))
-    places, beyond = unseen_beyond_chance(a, b, pair.level)
-    new = sorted(((names[place], int(b[place])) for place in places), key=lambda item: (-item[1], item[0]))
+    new, beyond = new_levels(before, now, pair.level)
     strange = {level for level, _ in new}
     # Counted per level; a bag may hold several new ones.
     share = sum(any(level in strange for level in bag) for bag in current) / len(current)
@@ -95,12 +93,4 @@ def _unseen(pair: Pair, reference: Bags, current: Bags, parts: Parts | None, wha
         return np.array([inside[level] for level in names], np.int64)
 
     usual = unseen_habit(parts, count)
-    return Measured(
-        "unseen_share",
-        score,
-        CERTAIN,
-        usual,
-        UNSEEN_FLOORS,
-        score,
-        lambda: phrases.new_levels(new, len(current), share, what),
-    )
+    return unseen_share(score, usual, lambda: phrases.new_levels(new, len(current), share, what))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -161,10 +162,7 @@ def unseen_levels(pair: Pair, name: str) -> Measured:
     enough(before.counts.total(), now.counts.total())
     if before.rest:
         raise TooFew(f"more than {len(before.counts):,} levels: a new one says nothing")
-    names = list({**before.counts, **now.counts})
-    a, b = (np.array([counter.counts.get(level, 0) for level in names], np.int64) for counter in (before, now))
-    places, beyond = unseen_beyond_chance(a, b, pair.level)
-    new = sorted(((names[place], int(b[place])) for place in places), key=lambda item: (-item[1], item[0]))
+    new, beyond = new_levels(before.counts, now.counts, pair.level)
     total = now.counts.total()
     score = beyond / total
     column = pair.reference.sample(name).column(name).combine_chunks().dictionary_encode()
@@ -172,15 +170,24 @@ def unseen_levels(pair: Pair, name: str) -> Measured:
     usual = unseen_habit(
         pair.parts(name), lambda rows: np.bincount(codes[rows][codes[rows] >= 0], minlength=len(column.dictionary))
     )
-    return Measured(
-        "unseen_share",
-        score,
-        CERTAIN,
-        usual,
-        UNSEEN_FLOORS,
-        score,
-        lambda: phrases.new_levels(new, total, sum(count for _, count in new) / total),
-    )
+    return unseen_share(score, usual, lambda: phrases.new_levels(new, total, sum(count for _, count in new) / total))
+
+
+def new_levels(before: Counter[str], now: Counter[str], level: float) -> tuple[list[tuple[str, int]], int]:
+    """Return the levels that only ``now`` has, most frequent first, and how many of its counts are beyond chance.
+
+    Args:
+        level: see `frontdesk.monitoring.statistics.unseen_beyond_chance`.
+    """
+    names = list({**before, **now})
+    a, b = (np.array([counter[name] for name in names], np.int64) for counter in (before, now))
+    places, beyond = unseen_beyond_chance(a, b, level)
+    return sorted(((names[place], int(b[place])) for place in places), key=lambda item: (-item[1], item[0])), beyond
+
+
+def unseen_share(score: float, usual: float, words: Callable[[], str]) -> Measured:
+    """Return the statistic of levels that the reference never had, which chance alone does not bring."""
+    return Measured("unseen_share", score, CERTAIN, usual, UNSEEN_FLOORS, score, words)
 
 
 def unseen_habit(parts: Parts | None, count: Callable[[Rows], Counts]) -> float:

@@ -24,7 +24,6 @@ from frontdesk.recipes import names
 from frontdesk.settings import settings
 from frontdesk.yaml_file import read_yaml
 
-PLAN_FORMAT = 1
 Positive = Annotated[float, Field(gt=0)]
 
 

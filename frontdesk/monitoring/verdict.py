@@ -66,7 +66,6 @@ class Verdict:
         rows: ``{"reference": n, "current": n}``.
         false_alarm_rate: how often a comparison without any drift says ``drift``, over all columns together.
         spans: first and last day of each window, where there are time stamps.
-        slices: verdict-like figures of parts of the windows (one language, one line), worst first.
         notes: what a reader must know of the comparison: columns that were not compared, windows that are small.
     """
 
@@ -76,13 +75,12 @@ class Verdict:
     rows: dict[str, int]
     false_alarm_rate: float
     spans: dict[str, tuple[str, str]] = field(default_factory=dict)
-    slices: tuple[dict[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values; `from_json` reads them back."""
         plain = asdict(self)
-        for name in ("causes", "checks", "slices", "notes"):
+        for name in ("causes", "checks", "notes"):
             plain[name] = list(plain[name])
         plain["spans"] = {window: list(days) for window, days in self.spans.items()}
         return plain
@@ -98,7 +96,6 @@ class Verdict:
                 rows=dict(content["rows"]),
                 false_alarm_rate=content["false_alarm_rate"],
                 spans={window: (first, last) for window, (first, last) in content["spans"].items()},
-                slices=tuple(content["slices"]),
                 notes=tuple(content["notes"]),
             )
         except (KeyError, TypeError, ValueError) as error:

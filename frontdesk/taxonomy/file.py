@@ -25,7 +25,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from frontdesk.errors import BadTaxonomy
 from frontdesk.yaml_file import read_yaml
 
-TAXONOMY_FILE_FORMAT = 1
 ASK = "ask"
 """What a split without a rule for a row says: only a person can tell."""
 

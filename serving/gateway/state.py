@@ -72,7 +72,7 @@ class Gateway:
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.settings, self.database, self.models, self.now = settings, database, models, now
-        self.assignment = assignment or RunningExperiments(database)
+        self.assignment = assignment or RunningExperiments(database, now)
         self.executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="gateway")
         self.journal = Journal(database, self.executor, timedelta(hours=settings.idempotency_hours))
         self.traffic = Traffic(database, self.run)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import argparse
 import functools
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 from frontdesk.bundle.labels import LabelBundle
+from frontdesk.cli.rehearsal.broken_candidate import with_fault
 from frontdesk.serving.model import BundleModel, Limits
 from frontdesk.serving.server import configure_logs, run
 
@@ -20,26 +20,13 @@ CUSTOMER = "lost card"
 SLOW_SECONDS = 0.5
 
 
-def with_fault(location: Path, fault: str) -> LabelBundle:
-    """Open a bundle that fails, sleeps, or answers with other labels."""
-    bundle = LabelBundle.load(location)
-    answer = bundle.predict
+def faulty(location: Path, fault: str) -> LabelBundle:
+    """Open a bundle that fails or sleeps at customers' questions, or answers with other labels."""
 
-    def predict(instances: Any) -> Any:
-        customers = any(CUSTOMER in str(one.get("subject")) for one in instances)
-        if fault == "fails" and customers:
-            raise RuntimeError("out of order")
-        if fault == "slow" and customers:
-            time.sleep(SLOW_SECONDS)
-        answers = answer(instances)
-        if fault == "wrong":
-            for one in answers:
-                for head, said in one.labels.items():
-                    one.labels[head] = said.model_copy(update={"label": "Never heard of"})
-        return answers
+    def strikes(instances: Any) -> bool:
+        return any(CUSTOMER in str(one.get("subject")) for one in instances)
 
-    bundle.predict = predict  # type: ignore[method-assign]
-    return bundle
+    return with_fault(LabelBundle.load(location), fault, strikes, SLOW_SECONDS)
 
 
 def main() -> int:
@@ -54,7 +41,7 @@ def main() -> int:
     limits = Limits(threads=4, inline_seconds=0.0)
     models = [
         BundleModel("ticket", functools.partial(LabelBundle.load, options.champion), limits),
-        BundleModel("ticket-candidate", functools.partial(with_fault, options.candidate, options.fault), limits),
+        BundleModel("ticket-candidate", functools.partial(faulty, options.candidate, options.fault), limits),
     ]
     run(models, host="127.0.0.1", port=options.port, grpc_port=None, limits=limits)
     return 0

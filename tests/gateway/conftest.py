@@ -34,16 +34,6 @@ def database(empty_database: Database) -> Database:
 
 
 @pytest.fixture(scope="session")
-def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A registry without entries: MLflow takes seconds to make one, a copy takes none."""
-    from frontdesk.registry import Registry
-
-    path = tmp_path_factory.mktemp("registry") / "mlflow.db"
-    Registry(f"sqlite:///{path}").champion("ticket")
-    return path
-
-
-@pytest.fixture(scope="session")
 def desk(
     ticket_bundle: Path, email_run: EmailRun, intent_run: IntentRun, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:

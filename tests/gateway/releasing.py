@@ -17,6 +17,7 @@ from frontdesk.bundle.folder import model_id_of
 from frontdesk.deployment import enter, switch
 from frontdesk.registry import Registry, Version
 from frontdesk.storage import MANIFEST, Store, canonical_json
+from tests.bundles import fused
 from tests.gateway.desk import TICKETS
 
 
@@ -37,18 +38,6 @@ class Place:
     registry: Registry
     champion: Version
     candidate: Version
-
-
-def fused(store: Store, name: str, bundle: Path) -> str:
-    """Put a bundle where job 5 leaves it; return the name of its folder."""
-    manifest = orjson.loads((bundle / MANIFEST).read_bytes())
-    with store.writing("fused", name) as folder:
-        shutil.copytree(bundle, folder / "bundle")
-        content = {"id": name, "model_id": manifest["model_id"], "snapshot": manifest["snapshot"]}
-        content |= {"parameters": {"seed": 0}, "history": [{"loss": 1.0}]}
-        content |= {"metrics": {"test": {"reply": {"accuracy": 0.5}}}}
-        (folder / MANIFEST).write_bytes(canonical_json(content))
-    return name
 
 
 def released(folder: Path, empty_registry: Path, champion: Path) -> Place:

@@ -22,7 +22,8 @@ from frontdesk.registry import Registry
 from frontdesk.releases import synchronise
 from frontdesk.settings import settings
 from frontdesk.storage import canonical_json
-from tests.gateway.releasing import Place, fused, released, twin
+from tests.bundles import fused
+from tests.gateway.releasing import Place, released, twin
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 METRICS = {"test": {"reply": {"accuracy": 0.5, "macro_f1": 0.4, "top3": 0.8, "n": 100}}}

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from frontdesk.bundle.labels import LabelBundle
-from frontdesk.errors import FrontdeskError
 from frontdesk.records import Prediction
 from frontdesk.serving.model import BundleModel, Limits
+from frontdesk.serving.processes import exit_code_of
 from frontdesk.serving.server import configure_logs, run
 
 SLOW, BROKEN, SECRET = "sleep-here", "break-here", "the customer's secret"
@@ -52,12 +52,9 @@ def main() -> int:
     configure_logs("INFO")
     limits = Limits(threads=1, waiting=1, inline_seconds=0.0)
     model = BundleModel("ticket", load, limits)
-    try:
-        run([model], host="127.0.0.1", port=options.port, grpc_port=options.grpc_port, limits=limits)
-    except FrontdeskError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return error.exit_code
-    return 0
+    return exit_code_of(
+        lambda: run([model], host="127.0.0.1", port=options.port, grpc_port=options.grpc_port, limits=limits)
+    )
 
 
 if __name__ == "__main__":

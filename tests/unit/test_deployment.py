@@ -14,8 +14,8 @@ from frontdesk.bundle import Bundle
 from frontdesk.deployment import current, deploy, enter, judge
 from frontdesk.errors import BundleError, GateRefused
 from frontdesk.registry import Registry
-from frontdesk.storage import MANIFEST, Store, canonical_json
-from tests.bundles import TicketBundles
+from frontdesk.storage import Store
+from tests.bundles import TicketBundles, fused
 from tests.s3_server import S3
 
 
@@ -28,24 +28,10 @@ class Desk(NamedTuple):
     classical: str
 
 
-@pytest.fixture(scope="session")
-def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database without entries: MLflow takes seconds to make one, a copy takes none."""
-    path = tmp_path_factory.mktemp("registry") / "mlflow.db"
-    Registry(f"sqlite:///{path}").champion("ticket")
-    return path
-
-
 def made_desk(root: str, bundles: TicketBundles, registry: Path) -> Desk:
     store = Store(root)
     for name, bundle in (("network", bundles.network), ("classical", bundles.classical)):
-        manifest = Bundle.load(bundle).manifest
-        with store.writing("fused", name) as folder:
-            shutil.copytree(bundle, folder / "bundle")
-            content = {"id": name, "model_id": manifest["model_id"], "snapshot": manifest["snapshot"]}
-            content |= {"parameters": {"seed": 0}, "history": [{"loss": 1.0}]}
-            content |= {"metrics": {"test": {"reply": {"accuracy": 0.5}}}}
-            (folder / MANIFEST).write_bytes(canonical_json(content))
+        fused(store, name, bundle)
     return Desk(store, Registry(f"sqlite:///{registry}"), "network", "classical")
 
 
