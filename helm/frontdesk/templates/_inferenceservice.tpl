@@ -7,8 +7,12 @@ imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 env:
   - {name: HOME, value: /tmp}
   - {name: OMP_NUM_THREADS, value: "1"}
-  {{- include "frontdesk.settings" (dict "prefix" "FRONTDESK_" "settings" $serving.settings) | nindent 2 }}
-  {{- include "frontdesk.redisEnvironment" .root | nindent 2 }}
+  {{- with include "frontdesk.settings" (dict "prefix" "FRONTDESK_" "settings" $serving.settings) | trim }}
+  {{- . | nindent 2 }}
+  {{- end }}
+  {{- with include "frontdesk.redisEnvironment" .root | trim }}
+  {{- . | nindent 2 }}
+  {{- end }}
   {{- with .bundle }}
   - {name: STORAGE_URI, value: {{ . | quote }}}
   {{- end }}

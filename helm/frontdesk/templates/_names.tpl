@@ -6,7 +6,6 @@ app.kubernetes.io/component: {{ .component }}
 app.kubernetes.io/part-of: frontdesk
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
 {{- end }}
 
 {{/* Labels that a selector may name: they never change. Takes {root, component}. */}}
