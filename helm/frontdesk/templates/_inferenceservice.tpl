@@ -105,7 +105,7 @@ spec:
     containers:
       - name: kserve-container
         {{- include "frontdesk.serverContainer" (dict "root" $root "bundle" .bundle) | nindent 8 }}
-        args: [serve, /mnt/models, --host, 0.0.0.0, --http_port=8080, --model_name={{ .name }}, --predictor_host={{ .name }}-predictor.{{ $root.Release.Namespace }}]
+        args: [serve, /mnt/models, --host, 0.0.0.0, --http_port=8080, --model_name={{ .name }}, --predictor_host={{ .name }}-predictor.{{ $root.Release.Namespace }}:80]
         resources: {{- toYaml ($recipe.transformer.resources | default $root.Values.serving.resources) | nindent 10 }}
     volumes:
       - name: tmp
