@@ -126,7 +126,7 @@ def serve(
         watchers: list[Watcher] = []
         places = served_names(bundles)
         if model_name is not None:
-            places = {model_name: place for place in places.values()}
+            places = {model_name: next(iter(places.values()))}
         models = [model(name, functools.partial(load, place)) for name, place in places.items()]
     else:
         deployed = {name: Deployed(Store(store), name, load) for name in bundles}
