@@ -4,6 +4,7 @@ initializer to fetch, a bundle; with store it reads the store itself. */}}
 {{- $serving := .root.Values.serving -}}
 image: {{ include "frontdesk.image" (dict "root" .root "name" "serving") }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+terminationMessagePolicy: FallbackToLogsOnError
 env:
   - {name: HOME, value: /tmp}
   - {name: OMP_NUM_THREADS, value: "1"}

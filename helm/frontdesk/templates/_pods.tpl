@@ -65,6 +65,7 @@ spec:
     - name: {{ .component }}
       image: {{ include "frontdesk.image" (dict "root" .root "name" (.image | default "python-pipelines")) }}
       imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+      terminationMessagePolicy: FallbackToLogsOnError
       command: {{ prepend .command "frontdesk" | toJson }}
       env:
         - {name: HOME, value: /tmp}
