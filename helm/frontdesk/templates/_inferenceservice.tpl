@@ -71,6 +71,7 @@ volumeMounts:
 
 {{/* The part of a predictor or transformer that scales it and says where it runs. Takes {root, part}. */}}
 {{- define "frontdesk.serverPart" -}}
+{{- include "frontdesk.checkedScale" .part -}}
 serviceAccountName: frontdesk-serving
 automountServiceAccountToken: false
 enableServiceLinks: false

@@ -101,3 +101,8 @@ spec:
 []
 {{- end -}}
 {{- end }}
+
+{{/* Nothing; fails where there would be fewer replicas at most than at least, which a schema cannot say. */}}
+{{- define "frontdesk.checkedScale" -}}
+{{- if lt (int .maxReplicas) (int .minReplicas) }}{{ fail (printf "maxReplicas: %v is less than minReplicas: %v" .maxReplicas .minReplicas) }}{{ end -}}
+{{- end }}
