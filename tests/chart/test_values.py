@@ -52,7 +52,10 @@ REFUSED = {
         "/pipelines/kfp/address",
     ),
     "an ingress without a host": ("ingress.enabled=true", "/ingress/host"),
-    "a route without a parent": ("httpRoute.enabled=true,httpRoute.hostnames[0]=a.example.com", "/httpRoute/parentRefs"),
+    "a route without a parent": (
+        "httpRoute.enabled=true,httpRoute.hostnames[0]=a.example.com",
+        "/httpRoute/parentRefs",
+    ),
     "a schedule that is none": ("watching.schedule=hourly", "/watching/schedule"),
     "root": ("redis.bundled.user=0", "/redis/bundled/user"),
     "a value that there is not": ("gatway.replicas=3", "gatway"),
