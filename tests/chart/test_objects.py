@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings
 import frontdesk.settings
 from frontdesk.cluster_rules import problems
 from frontdesk.monitoring.plan import plan_of
+from frontdesk.pipelines.cluster import cluster_of
 from frontdesk.pipelines.schedules import parse_schedules
 from frontdesk.recipes import names
 from frontdesk.serving.gateway.settings import GatewaySettings
@@ -75,7 +76,7 @@ def test_names_labels_and_places(scenario: str) -> None:
         assert wanted | {"app.kubernetes.io/version"} <= set(about["labels"]), about["name"]
         assert about["namespace"] in (NAMESPACE, "kubeflow"), about["name"]
         if about["namespace"] != NAMESPACE:
-            assert about["name"] in ("frontdesk-pipelines", "frontdesk-steps")
+            assert about["name"] in ("frontdesk-pipelines", "frontdesk-steps", "frontdesk-work")
 
 
 @every
@@ -279,6 +280,13 @@ def test_files_are_those_that_the_product_reads(tmp_path: Path) -> None:
     assert len(declared.schedules) == 3
     assert all(one.arguments(declared.store, declared.registry) for one in declared.schedules)
     assert parse_schedules(yaml.safe_load(schedules["none.yaml"]), where="none").schedules == ()
+    cluster = tmp_path / "cluster.yaml"
+    cluster.write_text(named(production, "ConfigMap", "frontdesk-cluster")["data"]["cluster.yaml"])
+    given = cluster_of(str(cluster))
+    assert given.service_account == "frontdesk-pipelines"
+    assert given.environment["FRONTDESK_SERVING_NAMESPACE"] == NAMESPACE
+    assert given.secrets["frontdesk-database"] == {"password": "PGPASSWORD"}
+    assert given.image_pull_secrets == ("registry",)
     plan = tmp_path / "monitoring.yaml"
     plan.write_text(named(production, "ConfigMap", "frontdesk-watching")["data"]["monitoring.yaml"])
     assert plan_of(str(plan), "ticket").slices == ("language", "channel")

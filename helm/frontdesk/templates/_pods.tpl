@@ -91,17 +91,6 @@ spec:
     {{- end }}
 {{- end }}
 
-{{/* The token for a pipeline server with several users, as a list for `mounted`, in JSON. */}}
-{{- define "frontdesk.kfpToken" -}}
-{{- $token := .Values.pipelines.kfp.token -}}
-{{- if and .Values.pipelines.kfp.address $token.enabled -}}
-{{- $source := dict "serviceAccountToken" (dict "path" "token" "audience" $token.audience "expirationSeconds" 3600) -}}
-{{- list (dict "name" "kfp-token" "path" "/var/run/secrets/kfp" "source" (dict "projected" (dict "sources" (list $source)))) | toJson -}}
-{{- else -}}
-[]
-{{- end -}}
-{{- end }}
-
 {{/* Nothing; fails where there would be fewer replicas at most than at least, which a schema cannot say. */}}
 {{- define "frontdesk.checkedScale" -}}
 {{- if lt (int .maxReplicas) (int .minReplicas) }}{{ fail (printf "maxReplicas: %v is less than minReplicas: %v" .maxReplicas .minReplicas) }}{{ end -}}
