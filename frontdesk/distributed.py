@@ -153,7 +153,9 @@ class Workers:
         dist.all_gather(all_values, torch.cat([values, values.new_zeros(longest - len(values), width)]))
         places = torch.cat([found[:length] for found, length in zip(all_rows, lengths, strict=True)])
         summands = torch.cat([found[:length] for found, length in zip(all_values, lengths, strict=True)])
-        parameter.grad = torch.sparse_coo_tensor(places[None], summands, parameter.shape).coalesce()
+        parameter.grad = torch.sparse_coo_tensor(
+            places[None], summands, parameter.shape, check_invariants=False
+        ).coalesce()
 
 
 ALONE = Workers()
@@ -167,7 +169,7 @@ def workers(backend: Backend = "auto") -> Iterator[Workers]:
         backend: how they talk: ``gloo`` (processors), ``nccl`` (GPUs of one maker); ``auto`` by what is there.
 
     Raises:
-        TrainingError: another process ended. Started again, all go on from the checkpoint.
+        TrainingError: the processes lost each other. Started again, all go on from the checkpoint.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
@@ -188,9 +190,9 @@ def workers(backend: Backend = "auto") -> Iterator[Workers]:
 
 @contextmanager
 def _together() -> Iterator[None]:
-    """Tell the end of another process as what it is."""
+    """Tell a broken connection, which nearly always is another process that ended, as what it is."""
     try:
         yield
-    except RuntimeError as error:  # `torch.distributed.DistError` is one, and so is what gloo raises
-        remedy = "Start all processes again; they go on from the checkpoint"
-        raise TrainingError(f"another process of the training ended ({type(error).__name__})", remedy=remedy) from error
+    except RuntimeError as error:  # what NCCL raises is one, and so is what gloo raises
+        remedy = "The log of the first that ended says why; started again, all go on from the checkpoint"
+        raise TrainingError(f"the processes lost each other ({type(error).__name__})", remedy=remedy) from error

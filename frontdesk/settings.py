@@ -119,6 +119,35 @@ class SparkOnKubernetes(BaseSettings):
     """Of the block managers, the driver's and the executors'. Both ports are fixed for network policies."""
 
 
+class TrainNodes(BaseSettings):
+    """Training by several pods, started by the train step (``docs/training-nodes.md``)."""
+
+    model_config = SettingsConfigDict(env_prefix="FRONTDESK_TRAIN_", frozen=True, extra="ignore")
+
+    nodes: int = Field(1, ge=1, le=1024)
+    """How many. With one, the step trains by itself. It decides how long a training takes, not what comes out."""
+    processes: int = Field(1, ge=1, le=64)
+    """Processes per node: as many as it has GPUs."""
+    kind: Literal["TrainJob", "PyTorchJob"] = "TrainJob"
+    """Object that starts them: of Kubeflow Trainer (v2), or of the Training Operator (v1)."""
+    backend: Literal["auto", "gloo", "nccl"] = "auto"
+    """How the processes talk: ``nccl`` between GPUs, ``gloo`` otherwise; ``auto`` by what a node has."""
+    namespace: _Name | None = None
+    """Default: the step's own."""
+    service_account: _Name | None = None
+    """Of the nodes' pods, for the pull secrets of their image: they get no token of it. Default: the namespace's."""
+    s3_secret: _Name | None = None
+    """Secret with ``AWS_ACCESS_KEY_ID`` and ``AWS_SECRET_ACCESS_KEY`` for the store. Default: none."""
+    cpu: _Quantity = "8"
+    memory: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*(Mi|Gi)$")] = "32Gi"
+    accelerator: str = "nvidia.com/gpu"
+    accelerators: int = Field(0, ge=0)
+    """GPUs per node, by the resource's name; 0 trains on processors."""
+    restarts: int = Field(3, ge=0)
+    """How often all nodes are started anew, from the checkpoint, after one of them ended."""
+    hours: int = Field(24, ge=1)
+
+
 @functools.cache
 def settings() -> Settings:
     """Return the settings of this process, read once. Raises `UsageError` for a wrong one."""
