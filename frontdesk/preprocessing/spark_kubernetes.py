@@ -7,7 +7,6 @@ pyspark. What the objects are allowed to do and how they are cleaned up is told 
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from frontdesk.errors import UsageError
+from frontdesk.pod import own_address, own_name, own_namespace
 from frontdesk.settings import SparkOnKubernetes
 from frontdesk.storage import canonical_json
 
 MASTER = "k8s"
 """Short for the API server of the cluster that this process runs in."""
 _API_SERVER = "k8s://https://kubernetes.default.svc"
-_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _CONTAINER = "spark-executor"
 _USER = 1000
 _FORWARDED = (
@@ -60,19 +59,20 @@ def find_driver(settings: SparkOnKubernetes) -> Driver:
     Raises:
         UsageError: this is no pod, and the settings do not say what stands in its place.
     """
-    name = settings.driver_pod or os.environ.get("KFP_POD_NAME") or socket.gethostname()
-    if settings.namespace:
-        namespace = settings.namespace
-    elif _NAMESPACE_FILE.is_file():
-        namespace = _NAMESPACE_FILE.read_text("utf-8").strip()
-    else:
+    namespace = settings.namespace or own_namespace()
+    if namespace is None:
         raise UsageError(
             "this process runs in no pod, so the namespace of Spark's executors is unknown",
             where="FRONTDESK_SPARK_NAMESPACE",
             remedy="Run the step on the cluster, or choose FRONTDESK_SPARK_MASTER=local[*]",
         )
-    host = settings.driver_host or socket.gethostbyname(socket.gethostname())
-    return Driver(name, namespace, host, sys.executable, os.getuid() or _USER)
+    return Driver(
+        pod=settings.driver_pod or own_name(),
+        namespace=own_namespace() or namespace,
+        host=settings.driver_host or own_address(),
+        python=sys.executable,
+        user=os.getuid() or _USER,
+    )
 
 
 def is_kubernetes(master: str) -> bool:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from frontdesk import pod
 from frontdesk.errors import UsageError
-from frontdesk.preprocessing import spark_container, spark_kubernetes
+from frontdesk.preprocessing import spark_container
 from frontdesk.preprocessing.spark_container import driver_command, executor_command
 from frontdesk.preprocessing.spark_kubernetes import Driver, configuration, find_driver, is_kubernetes, pod_template
 from frontdesk.settings import SparkOnKubernetes, read_settings
@@ -124,7 +125,7 @@ def test_the_pod_of_an_executor_is_restricted_and_has_no_token() -> None:
 def test_where_the_driver_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     namespace = tmp_path / "namespace"
     namespace.write_text("desk\n")
-    monkeypatch.setattr(spark_kubernetes, "_NAMESPACE_FILE", namespace)
+    monkeypatch.setattr(pod, "_NAMESPACE_FILE", namespace)
     monkeypatch.setattr(socket, "gethostbyname", lambda name: "10.0.0.7")
     monkeypatch.delenv("KFP_POD_NAME", raising=False)
     assert find_driver(SparkOnKubernetes()).pod == socket.gethostname()
