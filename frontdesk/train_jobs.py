@@ -1,8 +1,8 @@
 """The Kubernetes objects of a training on several nodes: pure functions of what is asked for.
 
 Kubeflow Trainer (v2) takes a TrainJob and the TrainingRuntime that it refers to; the Training Operator (v1) takes one
-PyTorchJob. Either tells ``torchrun`` in every pod, by ``PET_*`` variables, who its peers are. The pods are admitted under
-Pod Security ``restricted``, hold no token, and know the store's keys by reference only.
+PyTorchJob. Either tells ``torchrun`` in every pod, by ``PET_*`` variables, who its peers are. The pods are admitted
+under Pod Security ``restricted``, hold no token, and know the store's keys by reference only.
 """
 
 from __future__ import annotations

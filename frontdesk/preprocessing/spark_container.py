@@ -96,7 +96,12 @@ def main(arguments: Sequence[str]) -> None:
     if found is None or not found.submodule_search_locations:
         raise MissingTool("the image has no pyspark", remedy="Take the image of the pipelines")
     spark, java = Path(found.submodule_search_locations[0]), java_home()
-    environment = os.environ | {"JAVA_HOME": str(java), "SPARK_HOME": str(spark), "PYSPARK_PYTHON": sys.executable}
+    environment = os.environ | {
+        "JAVA_HOME": str(java),
+        "SPARK_HOME": str(spark),
+        "PYSPARK_PYTHON": sys.executable,
+        "PYTHONSAFEPATH": "1",  # the folder of an application's main file holds modules named as some of Python's own
+    }
     role = arguments[0] if arguments else ""
     if role == "executor":
         log4j = Path(tempfile.gettempdir()) / "log4j2.properties"
