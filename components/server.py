@@ -86,6 +86,11 @@ class Server:
             raise UsageError("no pipeline server is set", where="FRONTDESK_KFP", remedy="Set it to http://HOST:PORT")
         return cls(chosen.kfp, namespace=chosen.kfp_namespace, token_file=chosen.kfp_token_file)
 
+    def check(self) -> None:
+        """Ask the server something that changes nothing."""
+        with self._answering():
+            self._client.list_experiments(page_size=1, namespace=self._namespace)
+
     def ensure_version(self, pipeline: str, path: Path) -> Version:
         """Return the version of a pipeline that a compiled file is, uploaded where the server does not have it."""
         name = file_digest(path)[:_VERSION_DIGITS]
