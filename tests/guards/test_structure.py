@@ -20,6 +20,7 @@ DOORS = {
     "feast": ("feature_repo/sdk.py",),
     "kfp": ("components/", "pipelines/"),
     "kserve": ("serving/",),
+    "kubernetes": ("frontdesk/kubernetes_api.py",),
     "pyspark": ("frontdesk/preprocessing/spark",),
     "mlflow": ("frontdesk/registry.py",),
     "torch": (
