@@ -20,6 +20,7 @@ from frontdesk.settings import settings
 
 DEFAULT_NAMESPACE = "frontdesk"
 
+
 def doctor(
     cluster: bool = typer.Option(False, "--cluster", help="Check the cluster of KUBECONFIG instead."),
     namespace: str | None = typer.Option(None, "--namespace", help="With --cluster: where the chart is installed."),
@@ -29,7 +30,7 @@ def doctor(
     if namespace is not None and not cluster:
         raise UsageError("only a cluster has namespaces", where="--namespace", remedy="Add --cluster")
     if cluster:
-        findings = list(_cluster(namespace or settings().serving_namespace or DEFAULT_NAMESPACE))
+        findings = list(_cluster(namespace or DEFAULT_NAMESPACE))
     else:
         findings = [check() for check in (_java, _extras, _memory, _accelerator, _store)]
     if as_json:

@@ -6,7 +6,6 @@ Every check reads; nothing is changed. Of secrets only the names of their keys a
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 from frontdesk.cluster_reasons import Object, Workloads, conditions, rolled_out, why_deployment, why_job
 from frontdesk.cluster_rules import problems
@@ -17,7 +16,7 @@ from frontdesk.kubernetes_api import Cluster
 SERVING = "serving.kserve.io"
 OF_SERVICE = f"{SERVING}/inferenceservice"
 """Label of everything that KServe makes for an InferenceService."""
-OURS = "app.kubernetes.io/part-of=frontdesk"
+OURS, COMPONENT = "app.kubernetes.io/part-of=frontdesk", "app.kubernetes.io/component"
 CRDS = {"inferenceservices": "v1beta1", "servingruntimes": "v1alpha1", "clusterstoragecontainers": "v1alpha1"}
 """Kinds of KServe that are needed, in the version that we write."""
 ENFORCED = "pod-security.kubernetes.io/enforce"
@@ -26,7 +25,7 @@ NEEDED: dict[str, tuple[tuple[str, str, str], ...]] = {
     "pipelines": (
         ("get", SERVING, "inferenceservices"),
         ("patch", SERVING, "inferenceservices"),
-        ("get", "", "configmaps"),
+        ("create", SERVING, "inferenceservices"),
         ("list", "", "pods"),
     ),
 }
@@ -79,7 +78,9 @@ def _kserve(cluster: Cluster) -> Iterator[Finding]:
         if version not in served:
             absent.append(f"{plural} {version}")
     if absent:
-        yield Finding("KServe", "missing", f"the cluster does not know {', '.join(absent)}", "Install KServe 0.15 or newer")
+        yield Finding(
+            "KServe", "missing", f"the cluster does not know {', '.join(absent)}", "Install KServe 0.15 or newer"
+        )
         return
     hooks = cluster.get(
         "admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", None, f"inferenceservice.{SERVING}"
@@ -111,51 +112,53 @@ def _storage_initializer(cluster: Cluster, restricted: bool) -> Iterator[Finding
         if any(str(form.get("prefix", "")).startswith("s3://") for form in one["spec"].get("supportedUriFormats") or ())
     ]
     if not takes_s3:
-        yield Finding(name, "missing", "no ClusterStorageContainer takes s3:// addresses", "Install KServe's default one")
-    for one in takes_s3:
-        lacking = _lacking(one["spec"]["container"].get("securityContext") or {})
-        if not lacking:
-            yield Finding(name, "ok", f"{one['metadata']['name']} runs under Pod Security restricted")
-            continue
         yield Finding(
-            name,
-            "wrong" if restricted else "note",
-            f"{one['metadata']['name']} lacks {', '.join(lacking)}: under Pod Security restricted no model gets a pod",
-            f"Set spec.container.securityContext of ClusterStorageContainer {one['metadata']['name']}",
+            name, "missing", "no ClusterStorageContainer takes s3:// addresses", "Install KServe's default one"
         )
-
-
-def _lacking(context: Mapping[str, Any]) -> list[str]:
-    """Return what a container's securityContext lacks to run under Pod Security restricted."""
-    right = {
-        "allowPrivilegeEscalation: false": context.get("allowPrivilegeEscalation") is False,
-        "runAsNonRoot: true": context.get("runAsNonRoot") is True,
-        "capabilities.drop: [ALL]": "ALL" in ((context.get("capabilities") or {}).get("drop") or ()),
-        "seccompProfile": (context.get("seccompProfile") or {}).get("type") in ("RuntimeDefault", "Localhost"),
-    }
-    return [words for words, holds in right.items() if not holds]
+    for one in takes_s3:
+        found = problems(one)
+        if not found:
+            yield Finding(name, "ok", f"{one['metadata']['name']} runs under Pod Security restricted")
+        for problem in found:
+            remedy = f"kubectl edit clusterstoragecontainer {one['metadata']['name']}"
+            yield Finding(name, "wrong" if restricted else "note", problem, remedy)
 
 
 def _accounts(cluster: Cluster, namespace: str) -> Iterator[Finding]:
-    accounts = cluster.list("v1", "ServiceAccount", namespace, labels=OURS)
+    accounts = {
+        (namespace, one["metadata"]["name"]): (one["metadata"].get("labels") or {}).get(COMPONENT, "")
+        for one in cluster.list("v1", "ServiceAccount", namespace, labels=OURS)
+    }
+    for binding in cluster.list("rbac.authorization.k8s.io/v1", "RoleBinding", namespace, labels=OURS):
+        for subject in binding.get("subjects") or ():
+            if subject["kind"] == "ServiceAccount":  # of a namespace of the pipelines' own
+                component = (binding["metadata"].get("labels") or {}).get(COMPONENT, "")
+                accounts.setdefault((subject.get("namespace") or namespace, subject["name"]), component)
     if not accounts:
-        yield Finding("accounts", "missing", "no service account of ours is here", "Install the chart in this namespace")
-    for one in accounts:
-        name = one["metadata"]["name"]
-        component = (one["metadata"].get("labels") or {}).get("app.kubernetes.io/component", "")
-        needed = NEEDED.get(component, ())
-        lacking = [_right(one) for one in needed if not cluster.can(*one, namespace, account=name)]
-        too_much = [_right(one) for one in REFUSED if cluster.can(*one, namespace, account=name)]
+        yield Finding(
+            "accounts", "missing", "no service account of ours is here", "Install the chart in this namespace"
+        )
+    for (space, name), component in sorted(accounts.items()):
+        if cluster.get("v1", "ServiceAccount", space, name) is None:
+            yield Finding(
+                f"account {name}", "missing", f"there is none in namespace {space}", "Install the chart again"
+            )
+            continue
+        who, needed = f"{space}/{name}", NEEDED.get(component, ())
+        lacking = [_words(right) for right in needed if not cluster.can(*right, namespace, account=who)]
+        too_much = [_words(right) for right in REFUSED if cluster.can(*right, namespace, account=who)]
         if lacking:
-            yield Finding(f"account {name}", "wrong", f"may not {', '.join(lacking)}", "Install the chart's Role again")
+            yield Finding(f"account {name}", "wrong", f"may not {', '.join(lacking)}", "Install the chart again")
         if too_much:
             words = f"may {', '.join(too_much)}, which it does not need"
             yield Finding(f"account {name}", "wrong", words, "Look which RoleBinding or ClusterRoleBinding grants it")
         if not lacking and not too_much:
-            yield Finding(f"account {name}", "ok", "may do what it needs" if needed else "has no rights that it lacks")
+            yield Finding(
+                f"account {name}", "ok", "may do what it needs" if needed else "has no rights, and needs none"
+            )
 
 
-def _right(right: tuple[str, str, str]) -> str:
+def _words(right: tuple[str, str, str]) -> str:
     verb, group, resource = right
     return f"{verb} {resource}{f'.{group}' if group else ''}"
 
@@ -219,9 +222,12 @@ def _workloads(cluster: Cluster, namespace: str) -> Iterator[Finding]:
     )
     services = cluster.list(f"{SERVING}/v1beta1", "InferenceService", namespace)
     if not services:
-        yield Finding("InferenceServices", "note", f"there is none in {namespace}", "Submit a lifecycle, or pin a bundle")
-    for one in services:
-        yield from _service(one, seen)
+        yield Finding(
+            "InferenceServices", "note", f"there is none in {namespace}", "Submit a lifecycle, or pin a bundle"
+        )
+    runtimes = {one["metadata"]["name"]: _formats(one) for one in _runtimes(cluster, namespace)}
+    for service in services:
+        yield from _service(service, seen, runtimes)
     for one in seen.deployments:
         if OF_SERVICE not in (one["metadata"].get("labels") or {}):
             name = f"Deployment {one['metadata']['name']}"
@@ -229,16 +235,25 @@ def _workloads(cluster: Cluster, namespace: str) -> Iterator[Finding]:
                 yield Finding(name, "ok", f"{one['spec'].get('replicas', 1)} ready")
             else:
                 yield Finding(name, "wrong", why_deployment(one, seen))
-    for one in seen.jobs:
-        if (reason := why_job(one, seen)) is not None:
-            yield Finding(f"Job {one['metadata']['name']}", "wrong", reason)
+    for job in seen.jobs:
+        if (reason := why_job(job, seen)) is not None:
+            yield Finding(f"Job {job['metadata']['name']}", "wrong", reason)
 
 
-def _service(service: Object, seen: Workloads) -> Iterator[Finding]:
+def _runtimes(cluster: Cluster, namespace: str) -> Iterator[Object]:
+    yield from cluster.list(f"{SERVING}/v1alpha1", "ServingRuntime", namespace)
+    yield from cluster.list(f"{SERVING}/v1alpha1", "ClusterServingRuntime")
+
+
+def _formats(runtime: Object) -> list[str]:
+    return [one["name"] for one in runtime["spec"].get("supportedModelFormats") or ()]
+
+
+def _service(service: Object, seen: Workloads, runtimes: Mapping[str, list[str]]) -> Iterator[Finding]:
     name = service["metadata"]["name"]
     title = f"InferenceService {name}"
-    for problem in problems(dict(service)):
-        yield Finding(title, "wrong", problem, "KServe takes it without a word; correct the manifest")
+    for problem in problems(service, runtimes=runtimes):
+        yield Finding(title, "wrong", problem, "KServe takes it without a word: correct the manifest")
     mine = [one for one in seen.deployments if (one["metadata"].get("labels") or {}).get(OF_SERVICE) == name]
     behind = [f"{one['metadata']['name']}: {why_deployment(one, seen)}" for one in mine if not rolled_out(one)]
     ready = conditions(service).get("Ready") or {}

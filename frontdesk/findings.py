@@ -14,8 +14,8 @@ class Finding:
 
     Attributes:
         name: what was looked at.
-        state: ``ok``; ``note``, what one should know; ``missing``, something needed is not there; ``wrong``, it is there
-            and cannot work as it is.
+        state: ``ok``; ``note``, what one should know; ``missing``, something needed is not there; ``wrong``, it is
+            there and cannot work as it is.
         words: what was found.
         remedy: what to do about it.
     """

@@ -139,7 +139,9 @@ def namespaces(run_name: str) -> Iterator[Callable[[str], Kubectl]]:
 
     def make(name: str) -> Kubectl:
         full = f"frontdesk-test-{run_name}-{name}"
-        Kubectl().apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": full, "labels": RESTRICTED | OURS}})
+        Kubectl().apply(
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": full, "labels": RESTRICTED | OURS}}
+        )
         made.append(full)
         return Kubectl(full)
 

@@ -25,7 +25,9 @@ def program(name: str) -> str:
     return found
 
 
-def until(what: str, condition: Callable[[], Any], seconds: float = PATIENCE_SECONDS, told: Callable[[], str] = str) -> Any:
+def until(
+    what: str, condition: Callable[[], Any], seconds: float = PATIENCE_SECONDS, told: Callable[[], str] = str
+) -> Any:
     """Return the first true value of a condition. Raises with ``told()`` where none comes in time."""
     deadline = time.monotonic() + seconds
     while True:
@@ -47,7 +49,9 @@ class Kubectl:
         """Return the whole command, for a process of its own."""
         return [*self._command, *arguments]
 
-    def tried(self, *arguments: str, given: str | None = None, seconds: float = 180) -> subprocess.CompletedProcess[str]:
+    def tried(
+        self, *arguments: str, given: str | None = None, seconds: float = 180
+    ) -> subprocess.CompletedProcess[str]:
         """Run it, whatever comes of it."""
         return subprocess.run(
             self.command(*arguments), input=given, capture_output=True, text=True, timeout=seconds, check=False
@@ -84,7 +88,9 @@ class Kubectl:
     def story(self) -> str:
         """Return what a person would look at first when something does not start."""
         parts = [self.tried("get", "all,isvc", "-o", "wide").stdout]
-        parts.append(self.tried("get", "events", "--sort-by=.lastTimestamp", "--field-selector=type=Warning").stdout[-3000:])
+        parts.append(
+            self.tried("get", "events", "--sort-by=.lastTimestamp", "--field-selector=type=Warning").stdout[-3000:]
+        )
         for pod in self.tried("get", "pods", "-o", "name").stdout.split():
             parts.append(f"--- {pod}\n{self.tried('logs', pod, '--all-containers', '--tail=8').stdout[-1500:]}")
         return "\n".join(parts)
@@ -92,7 +98,9 @@ class Kubectl:
     def rolled_out(self, *deployments: str, seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until Deployments are what they should be."""
         for name in deployments:
-            ran = self.tried("rollout", "status", f"deployment/{name}", f"--timeout={seconds:.0f}s", seconds=seconds + 30)
+            ran = self.tried(
+                "rollout", "status", f"deployment/{name}", f"--timeout={seconds:.0f}s", seconds=seconds + 30
+            )
             assert ran.returncode == 0, f"{name}: {ran.stdout}{ran.stderr}\n{self.story()}"
 
     def ready(self, *services: str, seconds: float = PATIENCE_SECONDS) -> None:
@@ -105,9 +113,7 @@ class Kubectl:
         found = self.get("inferenceservice", service)
         if found is None or found.get("status", {}).get("observedGeneration", 0) < found["metadata"]["generation"]:
             return False
-        return any(
-            one["type"] == "Ready" and one["status"] == "True" for one in found["status"].get("conditions", ())
-        )
+        return any(one["type"] == "Ready" and one["status"] == "True" for one in found["status"].get("conditions", ()))
 
     def pods(self, selector: str) -> list[dict[str, Any]]:
         """Return the pods with some labels that are not being deleted."""
@@ -123,7 +129,9 @@ class Helm:
     def run(self, *arguments: str, seconds: float = 300) -> str:
         """Run it and return what it printed; fails with what it said."""
         ran = self.tried(*arguments, seconds=seconds)
-        assert ran.returncode == 0, f"helm {' '.join(arguments)}: {ran.stderr.strip()}\n{Kubectl(self._namespace).story()}"
+        assert ran.returncode == 0, (
+            f"helm {' '.join(arguments)}: {ran.stderr.strip()}\n{Kubectl(self._namespace).story()}"
+        )
         return ran.stdout
 
     def tried(self, *arguments: str, seconds: float = 300) -> subprocess.CompletedProcess[str]:

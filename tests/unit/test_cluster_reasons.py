@@ -64,7 +64,7 @@ def test_a_refused_pod_is_told_by_the_latest_event() -> None:
             "pod p, container main: CrashLoopBackOff; ended with 1 (Error): bad bundle",
         ),
         (container(state={"waiting": {"reason": "ContainerCreating"}}), None),
-        ({"conditions": [{"type": "Ready", "status": "True"}], **{"containerStatuses": []}}, None),
+        ({"conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": []}, None),
         ({"phase": "Succeeded"}, None),
     ],
 )
