@@ -11,52 +11,22 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from frontdesk.bundle import manifest_at
-from frontdesk.storage import Store, filesystem
+from frontdesk.storage import filesystem
 from frontdesk.version import code_digest
+from tests.cluster.calling import Caller
 from tests.cluster.kubectl import Kubectl, program
+from tests.cluster.release import SMALL, Images, Release, S3Address, s3_secret
 
 ROOT = Path(__file__).resolve().parents[2]
 RESTRICTED = {f"pod-security.kubernetes.io/{level}": "restricted" for level in ("enforce", "warn")}
 OURS = {"frontdesk/test": "cluster"}
 RECIPES = ("email", "intent", "ticket")
-
-
-@dataclass(frozen=True)
-class Images:
-    """Names of our images as the cluster's nodes know them."""
-
-    registry: str
-    tag: str
-
-    def __getitem__(self, name: str) -> str:
-        return f"{self.registry}/{name}:{self.tag}"
-
-
-@dataclass(frozen=True)
-class S3Address:
-    """The object store as pods reach it, which is also how tests do.
-
-    Attributes:
-        endpoint: host and port.
-        prefix: of everything that this run puts there.
-    """
-
-    endpoint: str
-    secure: bool
-    region: str
-    prefix: str
-
-    @property
-    def store(self) -> Store:
-        """The place of this run."""
-        return Store(self.prefix)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -119,6 +89,16 @@ def bundles(request: pytest.FixtureRequest) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
+def second_bundle(request: pytest.FixtureRequest, bundles: dict[str, Path]) -> Path:
+    """Another model of the ticket recipe, as a later lifecycle would make it: the classical one."""
+    kept = bundles["ticket"].with_name("ticket-classical")
+    if not (kept / "manifest.json").is_file():
+        shutil.copytree(request.getfixturevalue("ticket_bundles").classical, kept.with_name(".classical"))
+        kept.with_name(".classical").rename(kept)
+    return kept
+
+
+@pytest.fixture(scope="session")
 def stored(bundles: dict[str, Path], s3_address: S3Address) -> dict[str, str]:
     """The addresses of the bundles in the object store."""
     return {recipe: put(s3_address, folder) for recipe, folder in bundles.items()}
@@ -171,3 +151,38 @@ def doctor(namespace: str, *arguments: str) -> tuple[int, dict[str, Any]]:
     for finding in content["findings"]:
         found.setdefault(finding["name"], []).append(finding)
     return ran.returncode, found
+
+
+@pytest.fixture(scope="session")
+def values(images: Images, s3_address: S3Address, stored: dict[str, str]) -> dict[str, Any]:
+    """Values of the chart for a small node: every recipe pinned to a bundle, its own place in the object store."""
+    scheme = "https" if s3_address.secure else "http"
+    recipe = {"resources": SMALL, "transformer": {"resources": SMALL}, "minReplicas": 1, "maxReplicas": 2}
+    return {
+        "image": {"registry": images.registry, "tag": images.tag},
+        "store": s3_address.prefix,
+        "s3": {"endpoint": f"{scheme}://{s3_address.endpoint}", "region": s3_address.region},
+        "serving": {"resources": SMALL},
+        "recipes": {name: recipe | {"bundle": stored[name]} for name in RECIPES},
+        "gateway": {"resources": SMALL, "replicas": 1, "autoscaling": {"minReplicas": 1, "maxReplicas": 2}},
+    }
+
+
+@pytest.fixture(scope="session")
+def desk(
+    namespaces: Callable[[str], Kubectl], values: dict[str, Any], images: Images, s3_address: S3Address
+) -> Iterator[Release]:
+    """The chart with three recipes and the gateway, for every test that leaves it as it found it."""
+    kubectl = namespaces("desk")
+    release = Release(kubectl, values)
+    kubectl.apply(s3_secret(s3_address), *release.stores(images))
+    release.install()
+    kubectl.ready(*RECIPES)
+    yield release
+    release.uninstall()
+
+
+@pytest.fixture(scope="session")
+def caller(desk: Release, images: Images) -> Caller:
+    """A client beside the desk."""
+    return Caller(desk.kubectl, images["serving"])
