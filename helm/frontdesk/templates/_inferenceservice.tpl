@@ -1,5 +1,5 @@
 {{/* A container of the serving image, without name, arguments and resources. Takes {root} and, for KServe's storage
-initializer to fetch, a bundle. */}}
+initializer to fetch, a bundle; with store it reads the store itself. */}}
 {{- define "frontdesk.serverContainer" -}}
 {{- $serving := .root.Values.serving -}}
 image: {{ include "frontdesk.image" (dict "root" .root "name" "serving") }}
@@ -10,8 +10,17 @@ env:
   {{- with include "frontdesk.settings" (dict "prefix" "FRONTDESK_" "settings" $serving.settings) | trim }}
   {{- . | nindent 2 }}
   {{- end }}
-  {{- with include "frontdesk.redisEnvironment" .root | trim }}
+  {{- with include "frontdesk.redisEnvironment" .root }}
   {{- . | nindent 2 }}
+  {{- end }}
+  {{- with include "frontdesk.maskingEnvironment" .root }}
+  {{- . | nindent 2 }}
+  {{- end }}
+  {{- if .store }}
+  {{- include "frontdesk.s3Environment" .root | nindent 2 }}
+  {{- end }}
+  {{- if $serving.policy }}
+  - {name: FRONTDESK_POLICY, value: /etc/frontdesk/policy/policy.yaml}
   {{- end }}
   {{- with .bundle }}
   - {name: STORAGE_URI, value: {{ . | quote }}}
@@ -37,6 +46,26 @@ lifecycle: # endpoints forget the pod before it stops to listen
 securityContext: {{- include "frontdesk.containerSecurity" 1000 | nindent 2 }}
 volumeMounts:
   - {name: tmp, mountPath: /tmp}
+  {{- if $serving.policy }}
+  - {name: policy, mountPath: /etc/frontdesk/policy, readOnly: true}
+  {{- end }}
+  {{- if .root.Values.maskingKey.secret }}
+  - {name: masking, mountPath: /etc/frontdesk/masking, readOnly: true}
+  {{- end }}
+{{- end }}
+
+{{/* Its volumes. */}}
+{{- define "frontdesk.serverVolumes" -}}
+- name: tmp
+  emptyDir: {sizeLimit: 256Mi}
+{{- if .Values.serving.policy }}
+- name: policy
+  configMap: {name: frontdesk-policy}
+{{- end }}
+{{- with .Values.maskingKey.secret }}
+- name: masking
+  secret: {secretName: {{ . }}, items: [{key: key, path: key}]}
+{{- end }}
 {{- end }}
 
 {{/* The part of a predictor or transformer that scales it and says where it runs. Takes {root, part}. */}}
@@ -53,7 +82,7 @@ deploymentStrategy:
   type: RollingUpdate
   rollingUpdate: {maxSurge: 1, maxUnavailable: 0}
 securityContext: {{- include "frontdesk.podSecurity" 1000 | nindent 2 }}
-{{- include "frontdesk.scheduling" (dict "root" .root "scheduling" .root.Values.serving) }}
+{{- include "frontdesk.scheduling" (dict "root" .root "part" .root.Values.serving) }}
 {{- end }}
 
 {{/*
@@ -81,12 +110,10 @@ spec:
     {{- if $recipe.followStore }}
     containers:
       - name: kserve-container
-        {{- include "frontdesk.serverContainer" (dict "root" $root) | nindent 8 }}
+        {{- include "frontdesk.serverContainer" (dict "root" $root "store" true) | nindent 8 }}
         args: [serve, {{ .name }}, {{ .name }}-candidate, --store, {{ $root.Values.store | quote }}, --host, 0.0.0.0, --port, "8080"]
         resources: {{- toYaml ($recipe.resources | default $root.Values.serving.resources) | nindent 10 }}
-    volumes:
-      - name: tmp
-        emptyDir: {sizeLimit: 256Mi}
+    volumes: {{- include "frontdesk.serverVolumes" $root | nindent 6 }}
     {{- else }}
     model:
       modelFormat: {name: frontdesk-bundle}
@@ -105,10 +132,8 @@ spec:
     containers:
       - name: kserve-container
         {{- include "frontdesk.serverContainer" (dict "root" $root "bundle" .bundle) | nindent 8 }}
-        args: [serve, /mnt/models, --host, 0.0.0.0, --http_port=8080, --model_name={{ .name }}, --predictor_host={{ .name }}-predictor.{{ $root.Release.Namespace }}]
+        args: [serve, /mnt/models, --host, 0.0.0.0, --http_port=8080, --model_name={{ .name }}, --predictor_host={{ .name }}-predictor.{{ $root.Release.Namespace }}:80]
         resources: {{- toYaml ($recipe.transformer.resources | default $root.Values.serving.resources) | nindent 10 }}
-    volumes:
-      - name: tmp
-        emptyDir: {sizeLimit: 256Mi}
+    volumes: {{- include "frontdesk.serverVolumes" $root | nindent 6 }}
   {{- end }}
 {{- end }}

@@ -19,82 +19,84 @@ capabilities: {drop: [ALL]}
 seccompProfile: {type: RuntimeDefault}
 {{- end }}
 
-{{/* Where the pods may run, and with which pull secrets. Takes {root, scheduling}. */}}
+{{/* Where the pods of a part may run, and with which pull secrets. Takes {root, part}. */}}
 {{- define "frontdesk.scheduling" -}}
 {{- with .root.Values.image.pullSecrets }}
 imagePullSecrets: {{- range . }}
   - name: {{ . }}
 {{- end }}
 {{- end }}
-{{- with .scheduling.nodeSelector }}
+{{- with .part.nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .scheduling.tolerations }}
+{{- with .part.tolerations }}
 tolerations: {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .scheduling.affinity }}
+{{- with .part.affinity }}
 affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .scheduling.priorityClassName }}
+{{- with .part.priorityClassName }}
 priorityClassName: {{ . }}
 {{- end }}
 {{- end }}
 
-{{/* Settings as environment: {FIELD: value} under a prefix; numbers and booleans become text, lists and maps JSON. */}}
-{{- define "frontdesk.settings" -}}
-{{- $prefix := .prefix -}}
-{{- range $name, $value := .settings }}
-- name: {{ $prefix }}{{ snakecase $name | upper }}
-  value: {{ if kindIs "string" $value }}{{ $value | quote }}{{ else if or (kindIs "slice" $value) (kindIs "map" $value) }}{{ $value | toJson | quote }}{{ else }}{{ $value | toString | quote }}{{ end }}
-{{- end }}
-{{- end }}
-
-{{/* Credentials and address of the object store. */}}
-{{- define "frontdesk.s3Environment" -}}
-{{- $s3 := .Values.s3 }}
-- name: AWS_DEFAULT_REGION
-  value: {{ $s3.region | quote }}
-{{- with $s3.endpoint }}
-- name: AWS_ENDPOINT_URL
-  value: {{ . | quote }}
-{{- end }}
-{{- with $s3.secret }}
-- name: AWS_ACCESS_KEY_ID
-  valueFrom: {secretKeyRef: {name: {{ . }}, key: AWS_ACCESS_KEY_ID}}
-- name: AWS_SECRET_ACCESS_KEY
-  valueFrom: {secretKeyRef: {name: {{ . }}, key: AWS_SECRET_ACCESS_KEY}}
-{{- end }}
+{{/* What the pods of ours have in common that are no model servers. Takes {root, part, user}. */}}
+{{- define "frontdesk.podBasics" -}}
+automountServiceAccountToken: false
+enableServiceLinks: false
+securityContext: {{- include "frontdesk.podSecurity" (.user | default 1000) | nindent 2 }}
+{{- include "frontdesk.scheduling" . }}
 {{- end }}
 
-{{/* Address of the database; the password comes from the secret, by libpq's own variable where the address has none. */}}
-{{- define "frontdesk.databaseEnvironment" -}}
-{{- $database := .Values.database }}
-{{- if $database.bundled.enabled }}
-- name: FRONTDESK_DATABASE
-  value: postgresql://frontdesk@frontdesk-postgres:5432/frontdesk
-- name: PGPASSWORD
-  valueFrom: {secretKeyRef: {name: {{ $database.secret.name }}, key: password}}
-{{- else if $database.url }}
-- name: FRONTDESK_DATABASE
-  value: {{ $database.url | quote }}
-- name: PGPASSWORD
-  valueFrom: {secretKeyRef: {name: {{ $database.secret.name }}, key: password}}
-{{- else }}
-- name: FRONTDESK_DATABASE
-  valueFrom: {secretKeyRef: {name: {{ $database.secret.name }}, key: {{ $database.secret.key }}}}
-{{- end }}
+{{/*
+Pod template of a command of ours that asks no API server. Takes {root, component, image, restart, command (list),
+environment (text), mounted (list of {name, path, source})}.
+*/}}
+{{- define "frontdesk.commandPod" -}}
+metadata:
+  labels: {{- include "frontdesk.selector" . | nindent 4 }}
+spec:
+  serviceAccountName: {{ .serviceAccount | default "frontdesk-jobs" }}
+  {{- with .restart }}
+  restartPolicy: {{ . }}
+  {{- end }}
+  {{- include "frontdesk.podBasics" (dict "root" .root "part" .root.Values.jobs) | nindent 2 }}
+  containers:
+    - name: {{ .component }}
+      image: {{ include "frontdesk.image" (dict "root" .root "name" (.image | default "python-pipelines")) }}
+      imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+      command: {{ prepend .command "frontdesk" | toJson }}
+      env:
+        - {name: HOME, value: /tmp}
+        - {name: OMP_NUM_THREADS, value: "1"}
+        {{- range .environment }}
+        {{- with trim . }}
+        {{- . | nindent 8 }}
+        {{- end }}
+        {{- end }}
+      resources: {{- toYaml .root.Values.jobs.resources | nindent 8 }}
+      securityContext: {{- include "frontdesk.containerSecurity" 1000 | nindent 8 }}
+      volumeMounts:
+        - {name: tmp, mountPath: /tmp}
+        {{- range .mounted }}
+        - {name: {{ .name }}, mountPath: {{ .path }}, readOnly: true}
+        {{- end }}
+  volumes:
+    - name: tmp
+      emptyDir: {sizeLimit: 2Gi}
+    {{- range .mounted }}
+    - name: {{ .name }}
+      {{- toYaml .source | nindent 6 }}
+    {{- end }}
 {{- end }}
 
-{{/* Address of Redis, where there is one. */}}
-{{- define "frontdesk.redisEnvironment" -}}
-{{- $redis := .Values.redis }}
-{{- if $redis.bundled.enabled }}
-- name: REDIS_PASSWORD
-  valueFrom: {secretKeyRef: {name: {{ $redis.secret.name }}, key: password}}
-- name: FRONTDESK_REDIS
-  value: redis://:$(REDIS_PASSWORD)@frontdesk-redis:6379/0
-{{- else if $redis.enabled }}
-- name: FRONTDESK_REDIS
-  valueFrom: {secretKeyRef: {name: {{ $redis.secret.name }}, key: {{ $redis.secret.key }}}}
-{{- end }}
+{{/* The token for a pipeline server with several users, as a list for `mounted`, in JSON. */}}
+{{- define "frontdesk.kfpToken" -}}
+{{- $token := .Values.pipelines.kfp.token -}}
+{{- if and .Values.pipelines.kfp.address $token.enabled -}}
+{{- $source := dict "serviceAccountToken" (dict "path" "token" "audience" $token.audience "expirationSeconds" 3600) -}}
+{{- list (dict "name" "kfp-token" "path" "/var/run/secrets/kfp" "source" (dict "projected" (dict "sources" (list $source)))) | toJson -}}
+{{- else -}}
+[]
+{{- end -}}
 {{- end }}
