@@ -21,7 +21,7 @@ from frontdesk.storage import filesystem
 from frontdesk.version import code_digest
 from tests.cluster.calling import Caller
 from tests.cluster.kubectl import Kubectl, program
-from tests.cluster.release import SMALL, Images, Release, S3Address, s3_secret
+from tests.cluster.release import SMALL, Images, Release, S3Address, database_secret, s3_secret
 
 ROOT = Path(__file__).resolve().parents[2]
 RESTRICTED = {f"pod-security.kubernetes.io/{level}": "restricted" for level in ("enforce", "warn")}
@@ -157,11 +157,13 @@ def doctor(namespace: str, *arguments: str) -> tuple[int, dict[str, Any]]:
 def values(images: Images, s3_address: S3Address, stored: dict[str, str]) -> dict[str, Any]:
     """Values of the chart for a small node: every recipe pinned to a bundle, its own place in the object store."""
     scheme = "https" if s3_address.secure else "http"
+    postgres = os.environ.get("FRONTDESK_TEST_POSTGRES", "registry.local/frontdesk/postgres:15")
     recipe = {"resources": SMALL, "transformer": {"resources": SMALL}, "minReplicas": 1, "maxReplicas": 2}
     return {
         "image": {"registry": images.registry, "tag": images.tag},
         "store": s3_address.prefix,
         "s3": {"endpoint": f"{scheme}://{s3_address.endpoint}", "region": s3_address.region},
+        "database": {"bundled": {"enabled": True, "image": postgres, "storage": "", "resources": SMALL}},
         "serving": {"resources": SMALL},
         "recipes": {name: recipe | {"bundle": stored[name]} for name in RECIPES},
         "gateway": {"resources": SMALL, "replicas": 1, "autoscaling": {"minReplicas": 1, "maxReplicas": 2}},
@@ -169,13 +171,11 @@ def values(images: Images, s3_address: S3Address, stored: dict[str, str]) -> dic
 
 
 @pytest.fixture(scope="session")
-def desk(
-    namespaces: Callable[[str], Kubectl], values: dict[str, Any], images: Images, s3_address: S3Address
-) -> Iterator[Release]:
+def desk(namespaces: Callable[[str], Kubectl], values: dict[str, Any], s3_address: S3Address) -> Iterator[Release]:
     """The chart with three recipes and the gateway, for every test that leaves it as it found it."""
     kubectl = namespaces("desk")
     release = Release(kubectl, values)
-    kubectl.apply(s3_secret(s3_address), *release.stores(images))
+    kubectl.apply(s3_secret(s3_address), database_secret())
     release.install()
     kubectl.ready(*RECIPES)
     yield release

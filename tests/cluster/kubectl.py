@@ -19,7 +19,8 @@ PATIENCE_SECONDS = 180.0
 
 def program(name: str) -> str:
     """Return where a program is: its variable (``KUBECTL``, ``HELM``), else the search path. Skips where it is not."""
-    found = os.environ.get(name.upper()) or shutil.which(name)
+    own = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "frontdesk/bin"
+    found = os.environ.get(name.upper()) or shutil.which(name, path=f"{os.environ.get('PATH', '')}{os.pathsep}{own}")
     if found is None:
         pytest.skip(f"{name} is neither named by {name.upper()} nor on the path")
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import secrets
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -101,3 +102,9 @@ def s3_secret(address: S3Address, name: str = "frontdesk-s3") -> dict[str, Any]:
     about = {"name": name, "annotations": {f"serving.kserve.io/{key}": value for key, value in kserve.items()}}
     keys = {key: os.environ[key] for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": about, "stringData": keys}
+
+
+def database_secret(name: str = "frontdesk-database") -> dict[str, Any]:
+    """Return the secret of the bundled database, which is made with its password."""
+    about = {"name": name}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": about, "stringData": {"password": secrets.token_hex(12)}}

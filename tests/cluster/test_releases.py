@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests.cluster.kubectl import Kubectl, until
-from tests.cluster.release import CHART, Images, Release, S3Address, s3_secret
+from tests.cluster.release import CHART, Release, S3Address, database_secret, s3_secret
 
 pytestmark = pytest.mark.cluster
 EVERYBODY = {"configmap/kube-root-ca.crt", "serviceaccount/default", "configmap/istio-ca-root-cert"}
@@ -41,13 +41,12 @@ def test_upgrade_and_uninstall(
     namespaces: Callable[[str], Kubectl],
     values: dict[str, Any],
     s3_address: S3Address,
-    images: Images,
     tmp_path: Path,
 ) -> None:
     kubectl = namespaces("releases")
     off = {recipe: {"enabled": False} for recipe in ("email", "intent")}
     given = values | {"recipes": values["recipes"] | off}
-    ours = [s3_secret(s3_address), *Release.stores(images)]
+    ours = [s3_secret(s3_address), database_secret()]
     kubectl.apply(*ours)
     before = everything(kubectl)
 

@@ -14,7 +14,7 @@ from tests.cluster.calling import Caller, reachable
 from tests.cluster.conftest import doctor, put
 from tests.cluster.kubectl import Kubectl, until
 from tests.cluster.questions import questions
-from tests.cluster.release import Images, Release, S3Address, s3_secret
+from tests.cluster.release import Images, Release, S3Address, database_secret, s3_secret
 
 pytestmark = pytest.mark.cluster
 SERVICE, DEPLOYMENT = "ticket", "ticket-predictor"
@@ -29,7 +29,7 @@ def tickets(
     kubectl = namespaces("rollouts")
     off = {recipe: {"enabled": False} for recipe in ("email", "intent")}
     release = Release(kubectl, values | {"recipes": values["recipes"] | off})
-    kubectl.apply(s3_secret(s3_address), *release.stores(images))
+    kubectl.apply(s3_secret(s3_address), database_secret())
     release.install({"recipes": {SERVICE: {"minReplicas": 2}}})
     kubectl.ready(SERVICE)
     kubectl.rolled_out(DEPLOYMENT)

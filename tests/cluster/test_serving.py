@@ -12,7 +12,7 @@ from tests.cluster.calling import Caller
 from tests.cluster.conftest import RECIPES, doctor
 from tests.cluster.kubectl import Kubectl, until
 from tests.cluster.questions import assert_same, questions
-from tests.cluster.release import Images, Release, S3Address, s3_secret
+from tests.cluster.release import Images, Release, S3Address, database_secret, s3_secret
 
 pytestmark = pytest.mark.cluster
 
@@ -78,7 +78,7 @@ def separate(
     """Transformers and predictors as pods of their own; nothing else."""
     kubectl = namespaces("separate")
     release = Release(kubectl, values)
-    kubectl.apply(s3_secret(s3_address), *release.stores(images))
+    kubectl.apply(s3_secret(s3_address), database_secret())
     release.install({"recipes": {recipe: {"shape": "separate"} for recipe in RECIPES}})
     kubectl.ready(*RECIPES)
     yield release, Caller(kubectl, images["serving"])
