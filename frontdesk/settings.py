@@ -53,6 +53,10 @@ class Settings(BaseSettings):
     """Namespace of the pipelines on a server with several users."""
     kfp_token_file: str | None = None
     """File of the bearer token for that server. Default: none is sent."""
+    serving_namespace: str | None = None
+    """Namespace whose InferenceServices the deploy step changes (``docs/pipelines.md``). Default: it changes none."""
+    serving_seconds: float = 600.0
+    """How long a new model may take until its InferenceService answers; then the former one comes back."""
     policy: str | None = None
     """Policy file that overrides the decisions of served bundles (``docs/decisions.md``). Default: the bundles' own."""
     redis: str | None = None
