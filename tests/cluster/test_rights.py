@@ -51,6 +51,7 @@ READ = ("get", "list", "watch")
 ALLOWED: dict[str, dict[str, tuple[str, ...]]] = {
     "frontdesk-serving": {},
     "frontdesk-gateway": {},
+    "frontdesk-jobs": {},
     "frontdesk-pipelines": {
         # the deploy step
         "inferenceservices.serving.kserve.io": (*READ, "create", "patch", "delete"),
