@@ -6,10 +6,12 @@ PYTHON := .venv/bin/python
 export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 OUT ?= out/demo
+# Where .ci/setup builds what no package brings.
+export PATH := $(PATH):$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/frontdesk/bin
 # Processes of `make test` and `make test-slow`: two fit the machine that its time is promised for.
 WORKERS ?= 2
 
-.PHONY: help setup demo test test-slow test-load test-rehearsal test-cluster test-s3a lint type bench clean lock golden
+.PHONY: help setup demo test test-slow test-load test-rehearsal test-cluster test-s3a lint type bench clean lock golden manifests
 
 help: ## Show the targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -55,6 +57,9 @@ bench: setup ## Measure the engines and the server beside their peers
 
 golden: setup ## Write the golden files anew; read the difference before you commit it
 	FRONTDESK_UPDATE_GOLDEN=1 $(PYTHON) -m pytest tests/golden
+
+manifests: setup ## Write manifests/base and the overlays anew, from the chart
+	$(PYTHON) manifests/render.py
 
 lock: ## Resolve the dependencies anew into requirements.lock
 	uv pip compile --python-version 3.11 --generate-hashes --all-extras --no-header --no-annotate -q pyproject.toml -o requirements.lock

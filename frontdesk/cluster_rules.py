@@ -20,10 +20,11 @@ OUR_RUNTIMES: Runtimes = {"frontdesk": ("frontdesk-bundle",)}
 """Serving runtimes of the chart, with the model formats that they read."""
 SERVICES_CONFIG_MAP = "frontdesk-inference-services"
 """ConfigMap of InferenceServices that lack only the address of their model."""
+SCHEMES = ("s3", "gs", "pvc", "https", "hdfs", "webhdfs", "oci", "oci+native", "oci+fetch", "hf")
+"""Schemes of the addresses that KServe fetches models from."""
 DEPLOYMENT_MODE = "serving.kserve.io/deploymentMode"
 AUTOSCALER_CLASS = "serving.kserve.io/autoscalerClass"
 
-_SCHEMES = ("s3", "gs", "pvc", "https", "hdfs", "webhdfs", "oci", "oci+native", "oci+fetch", "hf")
 _STANDARD = ("Standard", "RawDeployment")
 _MODES = (*_STANDARD, "Knative", "Serverless", "ModelMesh")
 _FRAMEWORKS = (
@@ -156,7 +157,7 @@ def _model(model: Manifest, runtimes: Runtimes, *, modelless: bool) -> Iterator[
         if not modelless and not model.get("storage") and not model.get("storageUris"):
             words = "KServe takes it for a server of many models and adds its agent, which loads none"
             yield f"{where}.storageUri: {words}; name the bundle"
-    elif (scheme := str(address).partition("://")[0]) not in _SCHEMES or "://" not in str(address):
+    elif (scheme := str(address).partition("://")[0]) not in SCHEMES or "://" not in str(address):
         yield f"{where}.storageUri: nothing fetches {scheme!r} addresses, so the pod never starts; use s3://"
     yield from _resources(model, where)
 

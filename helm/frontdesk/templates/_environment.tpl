@@ -9,7 +9,7 @@
 
 {{/* A value as quoted text. */}}
 {{- define "frontdesk.text" -}}
-{{- if kindIs "string" . }}{{ . | quote }}{{ else if or (kindIs "slice" .) (kindIs "map" .) }}{{ . | toJson | quote }}{{ else if kindIs "float64" . }}{{ if eq . (floor .) }}{{ . | int64 | toString | quote }}{{ else }}{{ . | toString | quote }}{{ end }}{{ else }}{{ . | toString | quote }}{{ end -}}
+{{- if kindIs "string" . }}{{ . | quote }}{{ else if or (kindIs "slice" .) (kindIs "map" .) }}{{ . | toJson | quote }}{{ else if and (kindIs "float64" .) (eq . (floor .)) }}{{ . | int64 | toString | quote }}{{ else }}{{ . | toString | quote }}{{ end -}}
 {{- end }}
 
 {{/* Credentials and address of the object store. */}}
@@ -63,30 +63,30 @@
 {{- end }}
 {{- end }}
 
-{{/* Where store, registry and pipeline server are, for what runs from the pipelines' image. */}}
-{{- define "frontdesk.placesEnvironment" -}}
+{{/* Where store and registry are. */}}
+{{- define "frontdesk.storeEnvironment" -}}
 - name: FRONTDESK_STORE
   value: {{ .Values.store | quote }}
 {{- with .Values.mlflow }}
 - name: FRONTDESK_MLFLOW
   value: {{ . | quote }}
 {{- end }}
-{{- with .Values.features.folder }}
-- name: FRONTDESK_FEATURES
-  value: {{ . | quote }}
-- name: FRONTDESK_FEATURES_OFFLINE
-  value: {{ $.Values.features.offline }}
+{{ include "frontdesk.s3Environment" . }}
 {{- end }}
-{{- with .Values.pipelines.kfp.address }}
+
+{{/* Where pipelines run, and from which image; nothing where there is no pipeline server. */}}
+{{- define "frontdesk.kfpEnvironment" -}}
+{{- $kfp := .Values.pipelines.kfp -}}
+{{- if $kfp.address -}}
 - name: FRONTDESK_KFP
-  value: {{ . | quote }}
+  value: {{ $kfp.address | quote }}
 - name: FRONTDESK_IMAGE
-  value: {{ include "frontdesk.image" (dict "root" $ "name" "python-pipelines") }}
-{{- with $.Values.pipelines.kfp.namespace }}
+  value: {{ include "frontdesk.image" (dict "root" . "name" "python-pipelines") }}
+{{- with $kfp.namespace }}
 - name: FRONTDESK_KFP_NAMESPACE
   value: {{ . }}
 {{- end }}
-{{- if $.Values.pipelines.kfp.token.enabled }}
+{{- if $kfp.token.enabled }}
 - {name: FRONTDESK_KFP_TOKEN_FILE, value: /var/run/secrets/kfp/token}
 {{- end }}
 {{- end }}

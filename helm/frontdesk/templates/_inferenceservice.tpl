@@ -4,6 +4,7 @@ initializer to fetch, a bundle; with store it reads the store itself. */}}
 {{- $serving := .root.Values.serving -}}
 image: {{ include "frontdesk.image" (dict "root" .root "name" "serving") }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+terminationMessagePolicy: FallbackToLogsOnError
 env:
   - {name: HOME, value: /tmp}
   - {name: OMP_NUM_THREADS, value: "1"}
@@ -70,6 +71,7 @@ volumeMounts:
 
 {{/* The part of a predictor or transformer that scales it and says where it runs. Takes {root, part}. */}}
 {{- define "frontdesk.serverPart" -}}
+{{- include "frontdesk.checkedScale" .part -}}
 serviceAccountName: frontdesk-serving
 automountServiceAccountToken: false
 enableServiceLinks: false

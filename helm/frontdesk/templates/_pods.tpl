@@ -65,6 +65,7 @@ spec:
     - name: {{ .component }}
       image: {{ include "frontdesk.image" (dict "root" .root "name" (.image | default "python-pipelines")) }}
       imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+      terminationMessagePolicy: FallbackToLogsOnError
       command: {{ prepend .command "frontdesk" | toJson }}
       env:
         - {name: HOME, value: /tmp}
@@ -99,4 +100,9 @@ spec:
 {{- else -}}
 []
 {{- end -}}
+{{- end }}
+
+{{/* Nothing; fails where there would be fewer replicas at most than at least, which a schema cannot say. */}}
+{{- define "frontdesk.checkedScale" -}}
+{{- if lt (int .maxReplicas) (int .minReplicas) }}{{ fail (printf "maxReplicas: %v is less than minReplicas: %v" .maxReplicas .minReplicas) }}{{ end -}}
 {{- end }}
