@@ -8,19 +8,19 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.chart.rendering import helm
+
 PATIENCE_SECONDS = 180.0
 
 
 def program(name: str) -> str:
-    """Return where a program is: its variable (``KUBECTL``, ``HELM``), else the search path. Skips where it is not."""
-    own = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "frontdesk/bin"
-    found = os.environ.get(name.upper()) or shutil.which(name, path=f"{os.environ.get('PATH', '')}{os.pathsep}{own}")
+    """Return where a program is: its variable (``KUBECTL``), else the search path. Skips where it is not."""
+    found = os.environ.get(name.upper()) or shutil.which(name)
     if found is None:
         pytest.skip(f"{name} is neither named by {name.upper()} nor on the path")
     return found
@@ -125,7 +125,7 @@ class Helm:
     """helm in one namespace."""
 
     def __init__(self, namespace: str) -> None:
-        self._command, self._namespace = program("helm"), namespace
+        self._command, self._namespace = helm(), namespace
 
     def run(self, *arguments: str, seconds: float = 300) -> str:
         """Run it and return what it printed; fails with what it said."""
@@ -139,10 +139,3 @@ class Helm:
         """Run it, whatever comes of it."""
         command = [self._command, *arguments, "--namespace", self._namespace]
         return subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
-
-
-def rendered(chart: Path, namespace: str, *values: Path) -> list[dict[str, Any]]:
-    """Return the objects that a chart makes of values."""
-    files = [part for path in values for part in ("--values", str(path))]
-    text = Helm(namespace).run("template", "frontdesk", str(chart), *files)
-    return [one for one in yaml.safe_load_all(text) if one]

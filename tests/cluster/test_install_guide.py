@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 import pytest
 
+from tests.chart.rendering import helm
 from tests.cluster.conftest import remove_namespace
 from tests.cluster.kubectl import Kubectl, program
 from tests.cluster.release import Images, S3Address
@@ -48,11 +49,12 @@ def followed(
     given |= {name: os.environ[name] for name in VARIABLE.findall(BLOCKS[0]) if name not in given}
     tools = tmp_path / "bin"
     tools.mkdir()
-    for name in ("kubectl", "helm"):
+    for name, there in (("kubectl", program("kubectl")), ("helm", helm())):
         tool = tools / name
-        tool.write_text(f'#!/bin/sh\nexec {shlex.quote(program(name))} "$@"\n')
+        tool.write_text(f'#!/bin/sh\nexec {shlex.quote(there)} "$@"\n')
         tool.chmod(0o755)
-    (tmp_path / "helm").symlink_to(ROOT / "helm")
+    for name in ("helm", "manifests"):
+        (tmp_path / name).symlink_to(ROOT / name)
     variables = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in given.items())
     script = "\n".join(["set -euo pipefail", variables, *BLOCKS[1:]])
     path = f"{tools}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
