@@ -36,7 +36,9 @@ def doctor(
     if as_json:
         print_json({"findings": [asdict(finding) for finding in findings]})
     else:
-        table = Table("check", "state", "what was found", "what to do")
+        table = Table()
+        for title in ("check", "state", "what was found", "what to do"):
+            table.add_column(title, overflow="fold")
         for finding in findings:
             table.add_row(*(escape(text) for text in (finding.name, finding.state, finding.words, finding.remedy)))
         console().print(table)

@@ -120,8 +120,9 @@ def _storage_initializer(cluster: Cluster, restricted: bool) -> Iterator[Finding
         if not found:
             yield Finding(name, "ok", f"{one['metadata']['name']} runs under Pod Security restricted")
         for problem in found:
+            fatal = restricted and "securityContext" in problem
             remedy = f"kubectl edit clusterstoragecontainer {one['metadata']['name']}"
-            yield Finding(name, "wrong" if restricted else "note", problem, remedy)
+            yield Finding(name, "wrong" if fatal else "note", problem, remedy)
 
 
 def _accounts(cluster: Cluster, namespace: str) -> Iterator[Finding]:
