@@ -14,6 +14,7 @@ from frontdesk.cli import (
     cluster,
     coverage,
     data,
+    database,
     doctor,
     drift,
     experiment,
@@ -66,6 +67,7 @@ app.command("serve")(models.serve)
 app.command("gateway")(gateway.gateway)
 app.command("up")(gateway.up)
 app.add_typer(experiment.app, name="experiment")
+app.add_typer(database.app, name="database")
 app.add_typer(keys.app, name="keys")
 app.add_typer(records.predictions_app, name="predictions")
 app.add_typer(records.feedback_app, name="feedback")

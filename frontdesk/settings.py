@@ -54,6 +54,10 @@ class Settings(BaseSettings):
     """Namespace of the pipelines on a server with several users."""
     kfp_token_file: str | None = None
     """File of the bearer token for that server. Default: none is sent."""
+    kfp_service_account: str | None = None
+    """Service account of the runs on that server. Default: the server's own."""
+    cluster: str | None = None
+    """File of what pipeline steps get on a cluster (YAML, ``docs/pipelines.md``). Default: built in."""
     serving_namespace: str | None = None
     """Namespace whose InferenceServices the deploy step changes (``docs/pipelines.md``). Default: it changes none."""
     serving_seconds: float = 600.0
