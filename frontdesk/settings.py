@@ -111,7 +111,7 @@ class SparkOnKubernetes(BaseSettings):
     executor_service_account: _Name | None = None
     """Service account of the executors, for the pull secrets of their image: they get no token of it. Default: the
     namespace's."""
-    s3_secret: _Name | None = None
+    s3_secret_name: _Name | None = None
     """Secret with ``AWS_ACCESS_KEY_ID`` and ``AWS_SECRET_ACCESS_KEY`` that executors reach the store with. Default:
     none, where the nodes themselves are allowed to."""
     driver_pod: _Name | None = None
@@ -140,7 +140,7 @@ class TrainNodes(BaseSettings):
     """Default: the step's own."""
     service_account: _Name | None = None
     """Of the nodes' pods, for the pull secrets of their image: they get no token of it. Default: the namespace's."""
-    s3_secret: _Name | None = None
+    s3_secret_name: _Name | None = None
     """Secret with ``AWS_ACCESS_KEY_ID`` and ``AWS_SECRET_ACCESS_KEY`` for the store. Default: none."""
     cpu: _Quantity = "8"
     memory: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*(Mi|Gi)$")] = "32Gi"

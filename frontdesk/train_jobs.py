@@ -189,8 +189,8 @@ def _resources(nodes: TrainNodes) -> dict[str, Any]:
 def _environment(work: Work, nodes: TrainNodes) -> list[dict[str, Any]]:
     plain = [{"name": name, "value": work.environment[name]} for name in _FORWARDED if work.environment.get(name)]
     keys = [
-        {"name": key, "valueFrom": {"secretKeyRef": {"name": nodes.s3_secret, "key": key}}}
+        {"name": key, "valueFrom": {"secretKeyRef": {"name": nodes.s3_secret_name, "key": key}}}
         for key in _KEYS
-        if nodes.s3_secret
+        if nodes.s3_secret_name
     ]
     return [*plain, *keys]

@@ -135,9 +135,9 @@ def configuration(
     for name in _FORWARDED:
         if value := environment.get(name):
             values[f"spark.executorEnv.{name}"] = value
-    if settings.s3_secret:
+    if settings.s3_secret_name:
         for key in _KEYS:
-            values[f"spark.kubernetes.executor.secretKeyRef.{key}"] = f"{settings.s3_secret}:{key}"
+            values[f"spark.kubernetes.executor.secretKeyRef.{key}"] = f"{settings.s3_secret_name}:{key}"
     return values
 
 

@@ -73,7 +73,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_keys_reach_executors_by_reference_only() -> None:
-    values = of(s3_secret="frontdesk-s3")
+    values = of(s3_secret_name="frontdesk-s3")
     assert values["spark.kubernetes.executor.secretKeyRef.AWS_ACCESS_KEY_ID"] == "frontdesk-s3:AWS_ACCESS_KEY_ID"
     assert values["spark.executorEnv.AWS_ENDPOINT_URL"] == "http://store:9000"
     text = str(values)
@@ -96,7 +96,7 @@ def test_executors_in_another_namespace_have_no_owner() -> None:
         ("EXECUTOR_CPU", "much"),
         ("EXECUTOR_MEMORY", "1Gi"),
         ("DRIVER_PORT", "80"),
-        ("S3_SECRET", "Not A Name"),
+        ("S3_SECRET_NAME", "Not A Name"),
     ],
 )
 def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

@@ -52,7 +52,7 @@ def test_executors_are_those_of_the_settings(spec: dict[str, Any]) -> None:
     }
     assert unknown == {"FRONTDESK_SPARK_MASTER"}
     settings, defaults = SparkOnKubernetes(**known), SparkOnKubernetes()
-    assert settings == defaults.model_copy(update={"s3_secret": "frontdesk-s3"})
+    assert settings == defaults.model_copy(update={"s3_secret_name": "frontdesk-s3"})
     assert spec["executor"] == {
         "instances": settings.executors,
         "cores": settings.executor_cores,

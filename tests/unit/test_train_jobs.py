@@ -27,7 +27,7 @@ WORK = Work(
     parameters="{}",
     environment={"AWS_ENDPOINT_URL": "http://store:9000", "AWS_SECRET_ACCESS_KEY": "a secret", "HOME": "/root"},
 )
-NODES = TrainNodes(nodes=3, processes=2, s3_secret="frontdesk-s3", accelerators=2, backend="nccl")
+NODES = TrainNodes(nodes=3, processes=2, s3_secret_name="frontdesk-s3", accelerators=2, backend="nccl")
 
 
 def exactly(required: dict[str, Any], optional: dict[str, Any] | None = None) -> dict[str, Any]:
