@@ -26,6 +26,7 @@ from frontdesk.cli import (
     records,
     rehearse,
     releases,
+    training,
 )
 from frontdesk.cli.output import failed
 from frontdesk.errors import FrontdeskError
@@ -79,6 +80,7 @@ app.command("rehearse")(rehearse.rehearse)
 app.command("compile")(lifecycle.compile_pipelines)
 app.command("submit")(cluster.submit)
 app.command("schedule")(cluster.schedule)
+app.command("train-worker")(training.train_worker)
 app.command("doctor")(doctor.doctor)
 
 

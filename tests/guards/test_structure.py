@@ -28,6 +28,8 @@ DOORS = {
         "frontdesk/ticket/start.py",
         "frontdesk/ticket/margin.py",
         "frontdesk/training.py",
+        "frontdesk/checkpoint.py",
+        "frontdesk/distributed.py",
         "frontdesk/engines/eager.py",
         "frontdesk/intent/network.py",
         "frontdesk/intent/training.py",
