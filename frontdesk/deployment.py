@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from frontdesk import progress
-from frontdesk.errors import BundleError, GateRefused, UnreadableFile
+from frontdesk.errors import BundleError, GateRefused, UnreadableFile, UntrustedBundle
 from frontdesk.logs import event
 from frontdesk.recipes import jobs
 from frontdesk.registry import Registry, Version
@@ -170,9 +170,12 @@ def _place(store: Store, recipe: str, fused: str, model_id: str) -> str:
         try:
             Bundle.load(store.uri(*place))
             return store.uri(*place)
-        except BundleError:
-            store.remove(*place)
-            if fresh:
+        except BundleError as error:
+            # A whole copy that is not trusted here may be what servers answer with: a wrong key must not remove it.
+            untrusted = isinstance(error, UntrustedBundle)
+            if fresh or not untrusted:
+                store.remove(*place)
+            if fresh or untrusted:
                 raise
 
 
