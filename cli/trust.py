@@ -65,3 +65,13 @@ def sbom(
     as_json: bool = Json,
 ) -> None:
     """Write a bundle's bill of materials: CycloneDX 1.6, JSON. The same bundle gives the same bytes."""
+    from frontdesk.bundle.materials import bill_of_materials
+    from frontdesk.storage import canonical_json, write_atomically
+
+    made = bill_of_materials(bundle, licence=licence)
+    if out is not None:
+        write_atomically(out, canonical_json(made))
+    if out is None or as_json:
+        print_json(made)
+    else:
+        console().print(f"{len(made['components'])} components in {out}")

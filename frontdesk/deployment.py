@@ -22,7 +22,7 @@ from frontdesk.registry import Registry, Version
 from frontdesk.storage import Store, canonical_json
 
 CURRENT, CANDIDATE = "current.json", "candidate.json"
-_GATES = "gates"
+_GATES, _SBOMS = "gates", "sboms"
 _log = logging.getLogger(__name__)
 
 
@@ -59,8 +59,12 @@ def enter(store: Store, registry: Registry, *, recipe: str, fused: str, reason: 
     Raises:
         BundleError: the copy does not load, or its golden rows differ. It is taken away again, nothing is registered.
     """
+    from frontdesk.bundle.materials import bill_of_materials
+
     manifest = _fused(store, fused)
     bundle = _place(store, recipe, fused, manifest["model_id"])
+    # Not in the folder, nor under a name that begins like it: KServe's storage initializer fetches by prefix.
+    store.put(canonical_json(bill_of_materials(bundle)), _SBOMS, recipe, f"{manifest['model_id']}.cdx.json")
     run = registry.record(
         recipe,
         model_id=manifest["model_id"],

@@ -61,7 +61,7 @@ def trust() -> Iterator[Trust]:
 
 
 @pytest.fixture(scope="session")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[KeyPair, KeyPair]:
+def signing_keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[KeyPair, KeyPair]:
     """Two keys."""
     folder = tmp_path_factory.mktemp("keys")
     return key_pair(folder, "first"), key_pair(folder, "second")

@@ -25,7 +25,7 @@ from frontdesk.errors import BundleError, StorageError, UnreadableFile
 from frontdesk.golden import GOLDEN
 from frontdesk.settings import settings
 from frontdesk.storage import MANIFEST, Store, canonical_json, describe, digest, file_digest, reading, write_atomically
-from frontdesk.version import VERSION, code_digest
+from frontdesk.version import VERSION, code_digest, library_versions
 
 BUNDLE_FORMAT = 1
 SIGNATURE = "manifest.json.sigstore.json"
@@ -85,7 +85,7 @@ def save_bundle(
             "snapshot": snapshot,
             "taxonomy": taxonomy["version"],
             "files": describe(scratch),
-            "code": {"version": VERSION, "digest": code_digest()},
+            "code": {"version": VERSION, "digest": code_digest(), "libraries": library_versions()},
         }
         manifest["model_id"] = model_id_of(manifest)
         _finish(scratch, manifest)

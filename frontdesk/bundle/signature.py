@@ -29,9 +29,7 @@ _PUBLIC = re.compile(rb"-----BEGIN PUBLIC KEY-----.+?-----END PUBLIC KEY-----", 
 _KEY_REMEDY = "Name a PEM file of an ECDSA P-256 key, see docs/trust.md"
 
 
-def sign_bundle(
-    location: str, key_file: str, password_file: str | None = None
-) -> tuple[dict[str, Any], str]:
+def sign_bundle(location: str, key_file: str, password_file: str | None = None) -> tuple[dict[str, Any], str]:
     """Sign a bundle, local or ``s3://``, after a check of every digest; a signature that is there is replaced.
 
     Returns:

@@ -6,7 +6,6 @@ import asyncio
 import shutil
 from pathlib import Path
 
-import orjson
 import pytest
 
 from frontdesk.bundle import Bundle, manifest_at
@@ -38,20 +37,20 @@ def point_to(store: Store, bundle: Path) -> str:
 
 
 def test_a_server_never_becomes_ready_with_an_unsigned_bundle(
-    made: list[Path], keys: tuple[KeyPair, KeyPair], tmp_path: Path
+    made: list[Path], signing_keys: tuple[KeyPair, KeyPair], tmp_path: Path
 ) -> None:
-    trusted = {"FRONTDESK_VERIFY_KEY_FILE": str(keys[0].public)}
+    trusted = {"FRONTDESK_VERIFY_KEY_FILE": str(signing_keys[0].public)}
     with pytest.raises(RuntimeError, match="the server ended with 1"):
         ServerProcess(["-m", "frontdesk.serving", str(made[0])], tmp_path / "log", environment=trusted)
     assert "the bundle is not signed" in (tmp_path / "log").read_text()
 
 
 def test_a_following_server_stays_with_its_bundle_until_the_next_one_is_signed(
-    made: list[Path], keys: tuple[KeyPair, KeyPair], tmp_path: Path, trust: Trust
+    made: list[Path], signing_keys: tuple[KeyPair, KeyPair], tmp_path: Path, trust: Trust
 ) -> None:
     first, second = (shutil.copytree(bundle, tmp_path / bundle.name) for bundle in made)
-    sign_bundle(str(first), str(keys[0].private))
-    trust.use(verify=keys[0].public)
+    sign_bundle(str(first), str(signing_keys[0].private))
+    trust.use(verify=signing_keys[0].public)
     store = Store(str(tmp_path / "store"))
     expected = point_to(store, first)
     deployed = Deployed(store, "ticket", Bundle.load)
@@ -61,7 +60,7 @@ def test_a_following_server_stays_with_its_bundle_until_the_next_one_is_signed(
     unsigned = point_to(store, second)
     asyncio.run(watcher.look())
     assert model.bundle.model_id == expected
-    sign_bundle(str(second), str(keys[0].private))
+    sign_bundle(str(second), str(signing_keys[0].private))
     asyncio.run(watcher.look())
     assert model.bundle.model_id == expected, "a refused version waits for a deployment"
     for bundle, served in ((first, expected), (second, unsigned)):

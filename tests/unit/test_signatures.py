@@ -1,4 +1,4 @@
-"""Is a bundle opened only if a trusted key signed exactly these bytes, and do others read and make the signature too?"""
+"""Is a bundle opened only if a trusted key signed these very bytes, and do others read and make the signature too?"""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def unsigned(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def bundle(unsigned: Path, keys: Keys, tmp_path: Path) -> Path:
+def bundle(unsigned: Path, signing_keys: Keys, tmp_path: Path) -> Path:
     """A bundle signed by the first key."""
     folder = shutil.copytree(unsigned, tmp_path / "bundle")
-    sign_bundle(str(folder), str(keys[0].private))
+    sign_bundle(str(folder), str(signing_keys[0].private))
     return folder
 
 
@@ -65,21 +65,21 @@ def command(*arguments: str | Path) -> tuple[int, dict]:
     return result.exit_code, orjson.loads(result.output)
 
 
-def test_openssl_verifies_the_signature(bundle: Path, keys: Keys, tmp_path: Path) -> None:
+def test_openssl_verifies_the_signature(bundle: Path, signing_keys: Keys, tmp_path: Path) -> None:
     (tmp_path / "raw.sig").write_bytes(signature_of(bundle))
-    for pair, expected in zip(keys, (0, 1), strict=True):
+    for pair, expected in zip(signing_keys, (0, 1), strict=True):
         asked = ("dgst", "-sha256", "-verify", pair.public, "-signature", tmp_path / "raw.sig", bundle / MANIFEST)
         assert openssl(*asked, check=False).returncode == expected
 
 
-def test_a_signature_by_openssl_is_trusted(bundle: Path, keys: Keys, tmp_path: Path, trust: Trust) -> None:
-    openssl("dgst", "-sha256", "-sign", keys[1].private, "-out", tmp_path / "raw.sig", bundle / MANIFEST)
+def test_a_signature_by_openssl_is_trusted(bundle: Path, signing_keys: Keys, tmp_path: Path, trust: Trust) -> None:
+    openssl("dgst", "-sha256", "-sign", signing_keys[1].private, "-out", tmp_path / "raw.sig", bundle / MANIFEST)
     with_signature(bundle, (tmp_path / "raw.sig").read_bytes())
-    trust.use(verify=keys[1].public)
+    trust.use(verify=signing_keys[1].public)
     assert Bundle.load(bundle).recipe == "ticket"
 
 
-def test_the_form_is_that_of_a_sigstore_bundle_with_a_key(bundle: Path, keys: Keys) -> None:
+def test_the_form_is_that_of_a_sigstore_bundle_with_a_key(bundle: Path, signing_keys: Keys) -> None:
     content = orjson.loads((bundle / SIGNATURE).read_bytes())
     assert content["mediaType"] == "application/vnd.dev.sigstore.bundle.v0.3+json"
     digest = sha256((bundle / MANIFEST).read_bytes()).digest()
@@ -87,24 +87,24 @@ def test_the_form_is_that_of_a_sigstore_bundle_with_a_key(bundle: Path, keys: Ke
         "algorithm": "SHA2_256",
         "digest": base64.b64encode(digest).decode(),
     }
-    encoded = openssl("pkey", "-pubin", "-in", keys[0].public, "-outform", "DER").stdout
+    encoded = openssl("pkey", "-pubin", "-in", signing_keys[0].public, "-outform", "DER").stdout
     hint = content["verificationMaterial"]["publicKey"]["hint"]
     assert hint == base64.b64encode(sha256(encoded).digest()).decode()
 
 
 @pytest.mark.skipif(shutil.which("cosign") is None, reason="there is no cosign")
 def test_cosign_verifies_ours_and_we_verify_what_cosign_signs(
-    bundle: Path, keys: Keys, tmp_path: Path, trust: Trust
+    bundle: Path, signing_keys: Keys, tmp_path: Path, trust: Trust
 ) -> None:
     asked = ["cosign", "verify-blob", "--insecure-ignore-tlog=true", "--bundle", bundle / SIGNATURE, bundle / MANIFEST]
-    assert subprocess.run([*asked, "--key", keys[0].public], capture_output=True).returncode == 0
-    assert subprocess.run([*asked, "--key", keys[1].public], capture_output=True).returncode != 0
+    assert subprocess.run([*asked, "--key", signing_keys[0].public], capture_output=True).returncode == 0
+    assert subprocess.run([*asked, "--key", signing_keys[1].public], capture_output=True).returncode != 0
 
 
-def test_signing_changes_nothing_else(unsigned: Path, bundle: Path, keys: Keys) -> None:
+def test_signing_changes_nothing_else(unsigned: Path, bundle: Path, signing_keys: Keys) -> None:
     assert (bundle / MANIFEST).read_bytes() == (unsigned / MANIFEST).read_bytes()
     before = (bundle / SIGNATURE).read_bytes()
-    sign_bundle(str(bundle), str(keys[0].private))
+    sign_bundle(str(bundle), str(signing_keys[0].private))
     assert (bundle / SIGNATURE).read_bytes() == before, "the same manifest and key give the same signature"
     assert verify_bundle(bundle)["model_id"] == manifest_at(str(unsigned))["model_id"]
 
@@ -114,8 +114,10 @@ def test_without_keys_a_bundle_is_opened_signed_or_not(unsigned: Path, bundle: P
     assert Bundle.load(unsigned).model_id == Bundle.load(bundle).model_id
 
 
-def test_with_keys_only_what_they_signed_is_opened(unsigned: Path, bundle: Path, keys: Keys, trust: Trust) -> None:
-    trust.use(verify=keys[0].public)
+def test_with_keys_only_what_they_signed_is_opened(
+    unsigned: Path, bundle: Path, signing_keys: Keys, trust: Trust
+) -> None:
+    trust.use(verify=signing_keys[0].public)
     assert Bundle.load(bundle).model_id == Bundle.load(bundle, ends=True).model_id
     assert [shown.recipe for shown in shown_bundles([str(bundle)])] == ["ticket"]
     for refused in (lambda: Bundle.load(unsigned), lambda: Bundle.load(unsigned, ends=True)):
@@ -123,31 +125,33 @@ def test_with_keys_only_what_they_signed_is_opened(unsigned: Path, bundle: Path,
             refused()
     with pytest.raises(UntrustedBundle):
         shown_bundles([str(unsigned)])
-    trust.use(verify=keys[1].public)
+    trust.use(verify=signing_keys[1].public)
     with pytest.raises(UntrustedBundle, match="not trusted here"):
         Bundle.load(bundle)
 
 
 def test_while_one_key_replaces_another_both_are_trusted(
-    bundle: Path, keys: Keys, tmp_path: Path, trust: Trust
+    bundle: Path, signing_keys: Keys, tmp_path: Path, trust: Trust
 ) -> None:
     both = tmp_path / "both.pub"
-    both.write_bytes(keys[1].public.read_bytes() + b"\n" + keys[0].public.read_bytes())
+    both.write_bytes(signing_keys[1].public.read_bytes() + b"\n" + signing_keys[0].public.read_bytes())
     trust.use(verify=both)
     assert Bundle.load(bundle)
-    sign_bundle(str(bundle), str(keys[1].private))
+    sign_bundle(str(bundle), str(signing_keys[1].private))
     assert Bundle.load(bundle)
-    trust.use(verify=keys[1].public)
+    trust.use(verify=signing_keys[1].public)
     assert Bundle.load(bundle)
-    trust.use(verify=keys[0].public)
+    trust.use(verify=signing_keys[0].public)
     with pytest.raises(UntrustedBundle):
         Bundle.load(bundle)
 
 
 @hypothesis_settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
-def test_one_changed_bit_anywhere_is_refused(bundle: Path, keys: Keys, trust: Trust, data: st.DataObject) -> None:
-    trust.use(verify=keys[0].public)
+def test_one_changed_bit_anywhere_is_refused(
+    bundle: Path, signing_keys: Keys, trust: Trust, data: st.DataObject
+) -> None:
+    trust.use(verify=signing_keys[0].public)
     names = sorted(path.name for path in bundle.iterdir())
     name = data.draw(st.sampled_from(names))
     path = bundle / name
@@ -173,15 +177,15 @@ def test_one_changed_bit_anywhere_is_refused(bundle: Path, keys: Keys, trust: Tr
 @example(b'{"messageSignature": {"signature": ""}, "verificationMaterial": {"publicKey": {"hint": []}}}')
 @example(b'{"messageSignature": {"signature": "\xc3\xa9"}, "verificationMaterial": {"publicKey": {"hint": ""}}}')
 def test_anything_in_the_place_of_a_signature_is_refused(
-    bundle: Path, keys: Keys, trust: Trust, content: bytes
+    bundle: Path, signing_keys: Keys, trust: Trust, content: bytes
 ) -> None:
-    trust.use(verify=keys[0].public)
+    trust.use(verify=signing_keys[0].public)
     (bundle / SIGNATURE).write_bytes(content)
     with pytest.raises(UntrustedBundle):
         verify_bundle(bundle, signed=True)
 
 
-def test_another_manifest_under_a_good_signature_is_refused(bundle: Path, keys: Keys, trust: Trust) -> None:
+def test_another_manifest_under_a_good_signature_is_refused(bundle: Path, signing_keys: Keys, trust: Trust) -> None:
     """The whole bundle is replaced by a consistent other one, only the signature stays."""
     trust.use()
     signature = (bundle / SIGNATURE).read_bytes()
@@ -189,13 +193,13 @@ def test_another_manifest_under_a_good_signature_is_refused(bundle: Path, keys: 
     assert not (bundle / SIGNATURE).exists(), "without a key, no signature outlives its manifest"
     (bundle / SIGNATURE).write_bytes(signature)
     assert Bundle.load(bundle)
-    trust.use(verify=keys[0].public)
+    trust.use(verify=signing_keys[0].public)
     with pytest.raises(UntrustedBundle, match="not the one that was signed"):
         Bundle.load(bundle)
 
 
-def test_who_has_the_key_signs_what_it_writes(unsigned: Path, keys: Keys, tmp_path: Path, trust: Trust) -> None:
-    trust.use(sign=keys[0].private, verify=keys[0].public)
+def test_who_has_the_key_signs_what_it_writes(unsigned: Path, signing_keys: Keys, tmp_path: Path, trust: Trust) -> None:
+    trust.use(sign=signing_keys[0].private, verify=signing_keys[0].public)
     made = fuse_network(write_network(tmp_path / "network", SPEC), SPEC, "snapshot1", tmp_path / "bundle")
     assert (made / MANIFEST).read_bytes() == (unsigned / MANIFEST).read_bytes()
     assert Bundle.load(made)
@@ -203,15 +207,15 @@ def test_who_has_the_key_signs_what_it_writes(unsigned: Path, keys: Keys, tmp_pa
     assert Bundle.load(made).metrics == {"test": {}}
 
 
-def test_an_encrypted_key_needs_its_password(unsigned: Path, keys: Keys, tmp_path: Path, trust: Trust) -> None:
+def test_an_encrypted_key_needs_its_password(unsigned: Path, signing_keys: Keys, tmp_path: Path, trust: Trust) -> None:
     password, wrong = tmp_path / "password", tmp_path / "wrong"
     password.write_text("correct horse\n")
     wrong.write_text("battery")
     locked = tmp_path / "locked.key"
-    openssl("pkcs8", "-topk8", "-in", keys[0].private, "-passout", f"file:{password}", "-out", locked)
+    openssl("pkcs8", "-topk8", "-in", signing_keys[0].private, "-passout", f"file:{password}", "-out", locked)
     folder = shutil.copytree(unsigned, tmp_path / "bundle")
     sign_bundle(str(folder), str(locked), str(password))
-    trust.use(verify=keys[0].public)
+    trust.use(verify=signing_keys[0].public)
     assert Bundle.load(folder)
     for given_password in (None, str(wrong)):
         with pytest.raises(UsageError, match="password"):
@@ -219,71 +223,79 @@ def test_an_encrypted_key_needs_its_password(unsigned: Path, keys: Keys, tmp_pat
 
 
 def test_keys_that_cannot_be_used_are_told_and_nothing_is_opened(
-    bundle: Path, keys: Keys, tmp_path: Path, trust: Trust
+    bundle: Path, signing_keys: Keys, tmp_path: Path, trust: Trust
 ) -> None:
     rsa = key_pair(tmp_path, "rsa", kind=("RSA", "rsa_keygen_bits:2048"))
     other_curve = key_pair(tmp_path, "p384", kind=("EC", "ec_paramgen_curve:P-384"))
     empty, broken = tmp_path / "empty", tmp_path / "broken"
     empty.write_bytes(b"")
     broken.write_bytes(b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n")
-    for public in (rsa.public, other_curve.public, empty, broken, keys[0].private, tmp_path / "nowhere", tmp_path):
+    for public in (
+        rsa.public,
+        other_curve.public,
+        empty,
+        broken,
+        signing_keys[0].private,
+        tmp_path / "nowhere",
+        tmp_path,
+    ):
         trust.use(verify=public)
         with pytest.raises(UsageError, match="FRONTDESK_VERIFY_KEY_FILE") as told:
             Bundle.load(bundle)
         assert "AAAA" not in str(told.value)
-    for private in (rsa.private, other_curve.private, empty, keys[0].public, tmp_path / "nowhere"):
+    for private in (rsa.private, other_curve.private, empty, signing_keys[0].public, nowhere):
         with pytest.raises(UsageError, match="FRONTDESK_SIGNING_KEY_FILE"):
             sign_bundle(str(bundle), str(private))
 
 
-def test_a_damaged_bundle_is_not_signed(bundle: Path, keys: Keys) -> None:
+def test_a_damaged_bundle_is_not_signed(bundle: Path, signing_keys: Keys) -> None:
     (bundle / SIGNATURE).unlink()
     (bundle / "spec.json").write_bytes(b"{}")
     with pytest.raises(BundleError, match=r"spec\.json"):
-        sign_bundle(str(bundle), str(keys[0].private))
+        sign_bundle(str(bundle), str(signing_keys[0].private))
     assert not (bundle / SIGNATURE).exists()
 
 
 def test_bundles_in_an_object_store(
-    unsigned: Path, keys: Keys, s3: S3, tmp_path: Path, trust: Trust, monkeypatch: pytest.MonkeyPatch
+    unsigned: Path, signing_keys: Keys, s3: S3, tmp_path: Path, trust: Trust, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     store = Store(s3.uri("signed"))
     store.upload(unsigned, "bundle")
     location = store.uri("bundle")
-    trust.use(verify=keys[0].public)
+    trust.use(verify=signing_keys[0].public)
     with pytest.raises(UntrustedBundle, match="not signed"):
         Bundle.load(location)
-    assert command("sign", location, "--key", keys[0].private)[0] == 0
+    assert command("sign", location, "--key", signing_keys[0].private)[0] == 0
     assert Bundle.load(location).model_id == Bundle.load(location, ends=True).model_id
-    assert command("verify", location, "--key", keys[0].public)[1]["recipe"] == "ticket"
-    sign_bundle(location, str(keys[1].private))
+    assert command("verify", location, "--key", signing_keys[0].public)[1]["recipe"] == "ticket"
+    sign_bundle(location, str(signing_keys[1].private))
     with pytest.raises(UntrustedBundle):  # a copy that was good before does not stand in for it
         Bundle.load(location)
 
 
 def test_only_a_trusted_bundle_is_deployed_and_a_wrong_key_takes_none_away(
-    unsigned: Path, bundle: Path, keys: Keys, tmp_path: Path, empty_registry: Path, trust: Trust
+    unsigned: Path, bundle: Path, signing_keys: Keys, tmp_path: Path, empty_registry: Path, trust: Trust
 ) -> None:
     registry = Registry(f"sqlite:///{shutil.copyfile(empty_registry, tmp_path / 'mlflow.db')}")
     store = Store(str(tmp_path / "store"))
     fused(store, "unsigned", unsigned)
     fused(store, "signed", bundle)
-    trust.use(verify=keys[0].public)
+    trust.use(verify=signing_keys[0].public)
     with pytest.raises(UntrustedBundle):
         deploy(store, registry, recipe="ticket", fused="unsigned")
     assert current(store, "ticket") is None
     assert registry.versions("ticket") == []
     version = deploy(store, registry, recipe="ticket", fused="signed")
     assert Bundle.load(version.bundle).model_id == version.model_id
-    trust.use(verify=keys[1].public)
+    trust.use(verify=signing_keys[1].public)
     with pytest.raises(UntrustedBundle):
         deploy(store, registry, recipe="ticket", fused="signed")
-    trust.use(verify=keys[0].public)
+    trust.use(verify=signing_keys[0].public)
     assert Bundle.load(version.bundle).model_id == version.model_id
 
 
-def test_the_commands(unsigned: Path, keys: Keys, tmp_path: Path, trust: Trust) -> None:
+def test_the_commands(unsigned: Path, signing_keys: Keys, tmp_path: Path, trust: Trust) -> None:
     trust.use()
     folder = shutil.copytree(unsigned, tmp_path / "bundle")
     code, found = command("verify", folder)
@@ -291,10 +303,10 @@ def test_the_commands(unsigned: Path, keys: Keys, tmp_path: Path, trust: Trust) 
     with pytest.raises(UsageError):
         command("sign", folder)
     with pytest.raises(UntrustedBundle):
-        command("verify", folder, "--key", keys[0].public)
-    trust.use(sign=keys[0].private, verify=keys[0].public)
+        command("verify", folder, "--key", signing_keys[0].public)
+    trust.use(sign=signing_keys[0].private, verify=signing_keys[0].public)
     code, made = command("sign", folder)
     assert (code, made["model_id"], made["signature"]) == (0, found["model_id"], SIGNATURE)
     assert command("verify", folder)[1]["signed_by"] == made["key"]
     with pytest.raises(UntrustedBundle):
-        command("verify", folder, "--key", keys[1].public)
+        command("verify", folder, "--key", signing_keys[1].public)
