@@ -243,7 +243,7 @@ def test_keys_that_cannot_be_used_are_told_and_nothing_is_opened(
         with pytest.raises(UsageError, match="FRONTDESK_VERIFY_KEY_FILE") as told:
             Bundle.load(bundle)
         assert "AAAA" not in str(told.value)
-    for private in (rsa.private, other_curve.private, empty, signing_keys[0].public, nowhere):
+    for private in (rsa.private, other_curve.private, empty, signing_keys[0].public, tmp_path / "nowhere"):
         with pytest.raises(UsageError, match="FRONTDESK_SIGNING_KEY_FILE"):
             sign_bundle(str(bundle), str(private))
 
