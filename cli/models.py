@@ -116,7 +116,7 @@ def publish(
     store: str | None = typer.Option(None, "--store", help="Publish what is deployed in this store."),
     as_json: bool = Json,
 ) -> None:
-    """Write to Redis what the servers of bundles share there; a new, empty Redis is filled so. Twice changes nothing."""
+    """Write to Redis what the servers of bundles share there: fills an empty one. Twice changes nothing."""
     from frontdesk.bundle import Bundle
     from frontdesk.errors import UsageError
     from frontdesk.serving.publishing import publish as write

@@ -1,4 +1,4 @@
-"""Do the commands of docs/operations.md bring a whole desk back after its database, store, registry and Redis are lost?"""
+"""Do the commands of docs/operations.md bring a desk back after its database, store, registry and Redis are lost?"""
 
 from __future__ import annotations
 
