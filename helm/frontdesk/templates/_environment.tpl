@@ -65,10 +65,33 @@ postgresql://frontdesk@frontdesk-postgres.{{ .Release.Namespace }}:5432/frontdes
 {{- end }}
 {{- end }}
 
-{{/* Key of the pseudonyms, where there is one. */}}
-{{- define "frontdesk.maskingEnvironment" -}}
-{{- if .Values.maskingKey.secret -}}
+{{/* Files of keys: of the pseudonyms, and of those whose bundles are trusted. */}}
+{{- define "frontdesk.keyEnvironment" -}}
+{{- if .Values.maskingKey.secret }}
 - {name: FRONTDESK_MASKING_KEY_FILE, value: /etc/frontdesk/masking/key}
+{{- end }}
+{{- if .Values.trust.verifyKeys.secret }}
+- {name: FRONTDESK_VERIFY_KEY_FILE, value: /etc/frontdesk/trust/verify.pub}
+{{- end }}
+{{- end }}
+
+{{- define "frontdesk.keyMounts" -}}
+{{- if .Values.maskingKey.secret }}
+- {name: masking, mountPath: /etc/frontdesk/masking, readOnly: true}
+{{- end }}
+{{- if .Values.trust.verifyKeys.secret }}
+- {name: trust, mountPath: /etc/frontdesk/trust, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{- define "frontdesk.keyVolumes" -}}
+{{- with .Values.maskingKey.secret }}
+- name: masking
+  secret: {secretName: {{ . }}, items: [{key: key, path: key}]}
+{{- end }}
+{{- with .Values.trust.verifyKeys.secret }}
+- name: trust
+  secret: {secretName: {{ . }}, items: [{key: verify.pub, path: verify.pub}]}
 {{- end }}
 {{- end }}
 
@@ -110,9 +133,7 @@ postgresql://frontdesk@frontdesk-postgres.{{ .Release.Namespace }}:5432/frontdes
 {{- with include "frontdesk.redisEnvironment" . }}
 {{ . }}
 {{- end }}
-{{- with include "frontdesk.maskingEnvironment" . }}
-{{ . }}
-{{- end }}
+{{- include "frontdesk.keyEnvironment" . }}
 {{- range $name := list "lines" "desks" "agents" }}
 {{- if index $gateway.files $name }}
 - {name: FRONTDESK_GATEWAY_{{ upper $name }}, value: /etc/frontdesk/files/{{ $name }}.yaml}

@@ -14,7 +14,7 @@ env:
   {{- with include "frontdesk.redisEnvironment" .root }}
   {{- . | nindent 2 }}
   {{- end }}
-  {{- with include "frontdesk.maskingEnvironment" .root }}
+  {{- with include "frontdesk.keyEnvironment" .root | trim }}
   {{- . | nindent 2 }}
   {{- end }}
   {{- if .store }}
@@ -50,8 +50,8 @@ volumeMounts:
   {{- if $serving.policy }}
   - {name: policy, mountPath: /etc/frontdesk/policy, readOnly: true}
   {{- end }}
-  {{- if .root.Values.maskingKey.secret }}
-  - {name: masking, mountPath: /etc/frontdesk/masking, readOnly: true}
+  {{- with include "frontdesk.keyMounts" .root | trim }}
+  {{- . | nindent 2 }}
   {{- end }}
 {{- end }}
 
@@ -63,10 +63,7 @@ volumeMounts:
 - name: policy
   configMap: {name: frontdesk-policy}
 {{- end }}
-{{- with .Values.maskingKey.secret }}
-- name: masking
-  secret: {secretName: {{ . }}, items: [{key: key, path: key}]}
-{{- end }}
+{{- include "frontdesk.keyVolumes" . }}
 {{- end }}
 
 {{/* The part of a predictor or transformer that scales it and says where it runs. Takes {root, part}. */}}

@@ -70,7 +70,7 @@ spec:
       env:
         - {name: HOME, value: /tmp}
         - {name: OMP_NUM_THREADS, value: "1"}
-        {{- range .environment }}
+        {{- range append .environment (include "frontdesk.keyEnvironment" .root) }}
         {{- with trim . }}
         {{- . | nindent 8 }}
         {{- end }}
@@ -79,12 +79,18 @@ spec:
       securityContext: {{- include "frontdesk.containerSecurity" 1000 | nindent 8 }}
       volumeMounts:
         - {name: tmp, mountPath: /tmp}
+        {{- with include "frontdesk.keyMounts" .root | trim }}
+        {{- . | nindent 8 }}
+        {{- end }}
         {{- range .mounted }}
         - {name: {{ .name }}, mountPath: {{ .path }}, readOnly: true}
         {{- end }}
   volumes:
     - name: tmp
       emptyDir: {sizeLimit: 2Gi}
+    {{- with include "frontdesk.keyVolumes" .root | trim }}
+    {{- . | nindent 4 }}
+    {{- end }}
     {{- range .mounted }}
     - name: {{ .name }}
       {{- toYaml .source | nindent 6 }}
