@@ -263,6 +263,10 @@ def test_a_service_for_the_deploy_step_lacks_only_its_model(recipe: str, shape: 
     address = f"s3://frontdesk/store/models/{recipe}/0123456789abcdef0123"
     waiting = services(rendered("default", f"recipes.{recipe}.shape={shape}"))[recipe]
     pinned = rendered("default", f"recipes.{recipe}.shape={shape}", f"recipes.{recipe}.bundle={address}")
+    manager = "app.kubernetes.io/managed-by"
+    # Helm would take over what it finds under its own label, and leave the old model in it without a word.
+    assert waiting["metadata"]["labels"].pop(manager) == "frontdesk-deploy"
+    waiting["metadata"]["labels"][manager] = "Helm"
     waiting["spec"]["predictor"]["model"]["storageUri"] = address
     if shape == "separate":
         waiting["spec"]["transformer"]["containers"][0]["env"].append({"name": "STORAGE_URI", "value": address})

@@ -85,8 +85,8 @@ securityContext: {{- include "frontdesk.podSecurity" 1000 | nindent 2 }}
 {{- end }}
 
 {{/*
-An InferenceService. Takes {root, name, recipe, bundle}; without a bundle it lacks storageUri (and the transformer
-STORAGE_URI), which the deploy step sets.
+An InferenceService. Takes {root, name, recipe, bundle, manager}; without a bundle it lacks storageUri (and the
+transformer STORAGE_URI), which the deploy step sets.
 */}}
 {{- define "frontdesk.inferenceService" -}}
 {{- $root := .root }}{{ $recipe := .recipe }}{{ $separate := eq .recipe.shape "separate" -}}
@@ -95,14 +95,11 @@ kind: InferenceService
 metadata:
   name: {{ .name }}
   namespace: {{ $root.Release.Namespace }}
-  labels: {{- include "frontdesk.labels" (dict "root" $root "component" "serving") | nindent 4 }}
+  labels: {{- include "frontdesk.labels" (dict "root" $root "component" "serving" "manager" .manager) | nindent 4 }}
     frontdesk/recipe: {{ .name }}
   annotations:
     serving.kserve.io/deploymentMode: Standard
     serving.kserve.io/autoscalerClass: hpa
-    # With these, Helm takes the object over when the model is pinned by a value later.
-    meta.helm.sh/release-name: {{ $root.Release.Name }}
-    meta.helm.sh/release-namespace: {{ $root.Release.Namespace }}
 spec:
   predictor:
     {{- include "frontdesk.serverPart" (dict "root" $root "part" $recipe) | nindent 4 }}
