@@ -26,10 +26,12 @@ FrontdeskError                      1   500
 ├── Overloaded                      1   429
 │   └── RateLimited                           one client asks too much
 ├── BundleError                     1   500   names the bad file
+│   └── UntrustedBundle                       no key that is trusted here signed it
 ├── StorageError                    1   503   names the address and what answered
 ├── TransferError                   1   500   a tensor file does not have the digest of its manifest
 ├── TrainingError                   1   500   the loss is not finite, no labelled row is left, ...
 ├── PipelineServerError             1   502   Kubeflow Pipelines refused or did not answer
+├── ClusterError                    1   502   a Kubernetes API server refused or did not answer
 ├── WriteBackFailed                 1   502   a desk did not take an answer
 └── MissingTool                     1   500   Java, an object-store binary, ...
 """
@@ -233,6 +235,12 @@ class BundleError(FrontdeskError):
     code = "bad_bundle"
 
 
+class UntrustedBundle(BundleError):
+    """None of the keys that this process trusts signed the bundle."""
+
+    code = "untrusted_bundle"
+
+
 class StorageError(FrontdeskError):
     """The store did not answer or refused."""
 
@@ -256,6 +264,13 @@ class PipelineServerError(FrontdeskError):
     """The pipeline server refused, or did not answer."""
 
     code = "pipeline_server"
+    status = 502
+
+
+class ClusterError(FrontdeskError):
+    """A Kubernetes API server refused, or did not answer."""
+
+    code = "cluster"
     status = 502
 
 
