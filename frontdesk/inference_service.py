@@ -167,9 +167,7 @@ class InferenceServices:
             if _model_of(pod) == model_id
         ]
         found = faults(self._cluster, self._namespace, pods, f"{name}-")
-        conditions = (_condition(service, kind) for kind in ("PredictorReady", "TransformerReady", "Ready"))
-        found += [f"{one['type']}: {one['message']}" for one in conditions if one.get("message")]
-        return found
+        return found or [str(message) for message in (_condition(service, "Ready").get("message"),) if message]
 
     def _ask(self, recipe: str, version: Version, address: str) -> None:
         """Ask the golden questions until the version itself answers. Raises `GateRefused` where it answers wrongly."""

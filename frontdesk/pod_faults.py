@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from frontdesk.kubernetes_api import Cluster
 
 _LINES, _LONGEST, _MOST = 40, 300, 4
+_KINDS = ("Pod", "ReplicaSet", "Deployment")
 _STARTING = ("ContainerCreating", "PodInitializing")
 
 
@@ -34,7 +35,8 @@ def faults(cluster: Cluster, namespace: str, pods: Sequence[Mapping[str, Any]], 
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             found.append(f"not scheduled: {condition.get('message', '')}")
     for event in cluster.list("v1", "Event", namespace, fields="type=Warning"):
-        if event["involvedObject"].get("name", "").startswith(owner):
+        about = event["involvedObject"]
+        if about.get("kind") in _KINDS and about.get("name", "").startswith(owner):
             found.append(f"{event.get('reason')}: {event.get('message', '')}")
     short = [" ".join(words.split())[:_LONGEST] for words in found]
     return list(dict.fromkeys(short))[:_MOST]

@@ -53,18 +53,29 @@ _Variables = Annotated[
 ]
 
 
+_Keys = dict[_Name, dict[str, _Variable]]
+_Folders = dict[_Name, Annotated[str, Field(pattern="^/.")]]
+
+
 class _Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Share(_Entry):
-    """What one step asks of a cluster: requests and limits in Kubernetes units, and its longest time."""
+    """What one step asks of a cluster: requests and limits in Kubernetes units, and its longest time.
+
+    Attributes:
+        environment, secrets, secret_files: what it gets besides what every step gets, as a key that only it needs.
+    """
 
     cpu: _Quantity
     memory: _Quantity
     cpu_limit: _Quantity
     memory_limit: _Quantity
     hours: Annotated[int, Field(ge=1)]
+    environment: _Variables = {}
+    secrets: _Keys = {}
+    secret_files: _Folders = {}
 
 
 class Toleration(_Entry):
@@ -127,9 +138,9 @@ class Cluster(_Entry):
     image_pull_secrets: tuple[_Name, ...] = ()
     service_account: _Name | None = None
     environment: _Variables = {}
-    secrets: dict[_Name, dict[str, _Variable]] = {}
-    secret_files: dict[_Name, Annotated[str, Field(pattern="^/.")]] = {}
-    config_maps: dict[_Name, dict[str, _Variable]] = {}
+    secrets: _Keys = {}
+    secret_files: _Folders = {}
+    config_maps: _Keys = {}
     volume: _Name = "frontdesk-work"
     mount: Annotated[str, Field(pattern="^/.")] = "/var/lib/frontdesk"
     accelerator: str = "nvidia.com/gpu"
@@ -195,10 +206,10 @@ def place(task: dsl.PipelineTask, name: str, cluster: Cluster) -> None:
         kubernetes.add_node_selector(task, key, value)
     for one in cluster.tolerations:
         kubernetes.add_toleration(task, **one.model_dump())
-    _give(task, cluster)
+    _give(task, cluster, share)
 
 
-def _give(task: dsl.PipelineTask, cluster: Cluster) -> None:
+def _give(task: dsl.PipelineTask, cluster: Cluster, share: Share) -> None:
     if cluster.image is not None:
         task.set_container_image(cluster.image)
         task.set_env_variable("FRONTDESK_IMAGE", cluster.image)  # of Spark's executors and of the nodes of a training
@@ -209,11 +220,11 @@ def _give(task: dsl.PipelineTask, cluster: Cluster) -> None:
         kubernetes.set_security_context(task, run_as_user=user, run_as_group=group, run_as_non_root=True)
     if cluster.service_account is not None:  # a step that starts a run starts it as the same account
         task.set_env_variable("FRONTDESK_KFP_SERVICE_ACCOUNT", cluster.service_account)
-    for variable, value in cluster.environment.items():
+    for variable, value in {**cluster.environment, **share.environment}.items():
         task.set_env_variable(variable, value)
-    for name, keys in cluster.secrets.items():
+    for name, keys in [*cluster.secrets.items(), *share.secrets.items()]:
         kubernetes.use_secret_as_env(task, secret_name=name, secret_key_to_env=dict(keys))
-    for name, folder in cluster.secret_files.items():
+    for name, folder in [*cluster.secret_files.items(), *share.secret_files.items()]:
         kubernetes.use_secret_as_volume(task, secret_name=name, mount_path=folder)
     for name, keys in cluster.config_maps.items():
         kubernetes.use_config_map_as_env(task, config_map_name=name, config_map_key_to_env=dict(keys))

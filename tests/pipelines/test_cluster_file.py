@@ -47,7 +47,10 @@ def test_every_step_gets_what_the_example_says(tmp_path: Path) -> None:
         assert variables["FRONTDESK_KFP_SERVICE_ACCOUNT"] == "frontdesk-pipelines"
         named = {one["secretName"]: [key["envVar"] for key in one["keyToEnv"]] for one in pod["secretAsEnv"]}
         assert named["frontdesk-database"] == ["FRONTDESK_DATABASE"]
-        assert pod["secretAsVolume"][0]["mountPath"] == "/etc/frontdesk/masking"
+        folders = {one["secretName"]: one["mountPath"] for one in pod["secretAsVolume"]}
+        assert folders["frontdesk-masking"] == "/etc/frontdesk/masking"
+        assert ("frontdesk-signing" in folders) == (name == "exec-fuse")
+        assert ("FRONTDESK_SIGNING_KEY_FILE" in variables) == (name == "exec-fuse")
         assert pod["imagePullSecret"][0]["secretName"] == "registry"
         assert pod["securityContext"] == {"runAsUser": "1000", "runAsGroup": "1000", "runAsNonRoot": True}
         assert pod["nodeSelector"]["labels"] == {"kubernetes.io/arch": "amd64"}
