@@ -51,10 +51,14 @@ def write_stub(path: Path, versions: dict[str, set[str]]) -> None:
     """Assemble and link one library."""
     names = sorted(set().union(*versions.values()))
     code = "".join(f".globl {name}\n.type {name},@function\n{name}: {ANSWER}\n" for name in names)
-    nodes = "".join(f"{version} {{ {''.join(f'{name};' for name in sorted(versions[version]))} }};\n" for version in sorted(versions) if version)
+    nodes = "".join(
+        f"{version} {{ {''.join(f'{name};' for name in sorted(versions[version]))} }};\n"
+        for version in sorted(versions)
+        if version
+    )
     with tempfile.TemporaryDirectory() as scratch:
         source, script, compiled = (Path(scratch) / f"stub.{end}" for end in ("s", "map", "o"))
-        source.write_text(f".text\n{code}.section .note.GNU-stack,\"\",@progbits\n", "utf-8")
+        source.write_text(f'.text\n{code}.section .note.GNU-stack,"",@progbits\n', "utf-8")
         script.write_text(nodes, "utf-8")
         subprocess.run(["as", "-o", compiled, source], check=True)
         options = ["-shared", "-soname", path.name, "-s", *([f"--version-script={script}"] if nodes else [])]
