@@ -263,7 +263,8 @@ def _service(service: Object, seen: Workloads, runtimes: Mapping[str, list[str]]
     behind = [f"{one['metadata']['name']}: {why_deployment(one, seen)}" for one in mine if not rolled_out(one)]
     ready = conditions(service).get("Ready") or {}
     if ready.get("status") != "True":
-        said = [str(one["message"]) for one in conditions(service).values() if one.get("message")]
+        failure = ((service.get("status") or {}).get("modelStatus") or {}).get("lastFailureInfo") or {}
+        said = [str(one["message"]) for one in (failure, *conditions(service).values()) if one.get("message")]
         words = "; ".join(behind or said[:1] or ["KServe's controller has not looked at it"])
         yield Finding(title, "wrong", f"not ready: {words}")
     elif behind:
