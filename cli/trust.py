@@ -30,7 +30,7 @@ def sign(
     if as_json:
         print_json(made)
     else:
-        console().print(f"{manifest['model_id']} is signed by key {signer}")
+        console().print(f"{manifest['model_id']} is signed by {signer}", soft_wrap=True)
 
 
 def verify(
@@ -55,7 +55,7 @@ def verify(
         print_json(found)
         return
     console().print(f"{manifest['model_id']} ({manifest['recipe']}): {found['files']} files, {size:,} bytes, all whole")
-    console().print(f"signed by {signer}" if signer else "signature not checked: no key was named")
+    console().print(f"signed by {signer}" if signer else "signature not checked: no key was named", soft_wrap=True)
 
 
 def sbom(

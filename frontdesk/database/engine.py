@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,9 +18,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from frontdesk.errors import StorageError, UsageError
+from frontdesk.logs import event
 from frontdesk.settings import settings
 
 DEFAULT_DATABASE = "sqlite:///frontdesk.db"
+_log = logging.getLogger(__name__)
 _BUSY_MILLISECONDS = 10_000
 _MIGRATION_LOCK = 7_041_776_120  # any number, the same in every release
 
@@ -53,7 +56,7 @@ class Database:
             yield connection
 
     def upgrade(self, revision: str = "head") -> None:
-        """Bring the schema up; several processes may try at once. Raises `StorageError`."""
+        """Bring the schema up; several processes may try at once. A newer release's stays. Raises `StorageError`."""
         self._migrate(command.upgrade, revision)
 
     def downgrade(self, revision: str) -> None:
@@ -66,21 +69,39 @@ class Database:
             if self.dialect == "postgresql":
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
             config.attributes["connection"] = connection
+            if how is command.upgrade and _newer(_revision(connection)):
+                event(_log, "schema_of_a_newer_release", logging.WARNING)
+                return
             try:
                 how(config, revision)
             except CommandError as error:
                 words = "the database's schema is not one that this release knows"
                 raise StorageError(words, remedy="Use the release that made it, or a newer one") from error
 
-    def is_current(self) -> bool:
-        """Return whether the schema is this release's. Raises `StorageError` where the database does not answer."""
+    def is_usable(self) -> bool:
+        """Return whether the schema is this release's or a newer one's. Raises `StorageError` without an answer.
+
+        A migration only adds, so that gateways answer on while a newer release takes over, and after a way back.
+        """
         with self.reading() as connection:
-            found = MigrationContext.configure(connection).get_current_revision()
-        return found == ScriptDirectory.from_config(_config()).get_current_head()
+            found = _revision(connection)
+        return found == _head() or _newer(found)
 
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
+
+
+def _revision(connection: sa.Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _head() -> str:
+    return str(ScriptDirectory.from_config(_config()).get_current_head())
+
+
+def _newer(revision: str | None) -> bool:
+    return revision is not None and revision.isdecimal() and int(revision) > int(_head())
 
 
 def insert_once(connection: sa.Connection, table: Any, values: dict[str, Any]) -> bool:
