@@ -75,7 +75,8 @@ def test_names_labels_and_places(scenario: str) -> None:
         assert wanted | {"app.kubernetes.io/version"} <= set(about["labels"]), about["name"]
         assert about["namespace"] in (NAMESPACE, "kubeflow"), about["name"]
         if about["namespace"] != NAMESPACE:
-            assert about["name"] in ("frontdesk-pipelines", "frontdesk-steps")
+            ours = ("frontdesk-pipelines", "frontdesk-steps", "frontdesk-spark", "frontdesk-train-jobs")
+            assert about["name"] in ours
 
 
 @every
