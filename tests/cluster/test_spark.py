@@ -130,9 +130,8 @@ def test_executors_as_pods_give_what_this_machine_gives(
     kubectl.apply(
         driver("step", PREPROCESS, stores["there"].root, image=images["python-pipelines"], s3_address=s3_address)
     )
-    here = preprocess(
-        stores["here"], "tickets", TicketParameters(max_tokens=16)
-    )  # meanwhile, by tests/conftest.py's master
+    with session(master="local[2]", memory="700m"):
+        here = preprocess(stores["here"], "tickets", TicketParameters(max_tokens=16))
 
     until("the middle of the step", lambda: "step 2" in log_of(kubectl, "step"), told=kubectl.story)
     first = until("two executors", lambda: len(found := running(kubectl)) == 2 and found, told=kubectl.story)
