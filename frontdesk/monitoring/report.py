@@ -89,6 +89,8 @@ def _picture(name: str, each: Watched, cause: Cause, reference: Window, current:
             crossed(w.sample(each.name), each.given, each.name, [cause.within], levels)[0] for w in (reference, current)
         ]
         return pictures.shares(name, [*levels, OTHER], *(part / max(part.sum(), 1) for part in parts))
+    if each.type == "places":
+        return ""  # hundreds of dimensions have no picture that is true
     columns = [window.sample(each.name).column(each.name) for window in (reference, current)]
     if each.type == "categorical":
         top, before, now = levels_of(reference, current, each.name)

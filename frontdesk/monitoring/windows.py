@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from frontdesk.errors import BadColumns, EmptyTable
 from frontdesk.monitoring.verdict import Kind
 
-Type = Literal["categorical", "numeric", "text", "bag"]
+Type = Literal["categorical", "numeric", "text", "bag", "places"]
 MOST_LEVELS = 200_000
 """Distinct levels of a column that are counted exactly. Behind that, a column is more of a name than a category."""
 
@@ -26,7 +26,8 @@ class Watched:
     Attributes:
         name: the column in both tables.
         kind: what it is to the model.
-        type: how it is read: levels (strings, booleans), numbers, texts, or bags (lists of levels, one list per row).
+        type: how it is read: levels (strings, booleans), numbers, texts, bags (lists of levels, one list per row), or
+            places of texts in a model (vectors of one length).
         given: another categorical column. Beside its own shares, the column's shares for every level of that one are
             compared: to whom a topic goes, whatever the topics' mix is.
         called: how causes call it; empty for `name`.
@@ -162,6 +163,7 @@ def _check(column: pa.ChunkedArray, each: Watched, where: str) -> None:
     fits = {
         "numeric": pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind),
         "bag": pa.types.is_list(kind) or pa.types.is_large_list(kind),
+        "places": pa.types.is_fixed_size_list(kind),
         "text": pa.types.is_string(kind) or pa.types.is_large_string(kind),
         "categorical": not pa.types.is_nested(kind),
     }
