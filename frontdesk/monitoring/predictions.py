@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -35,14 +36,14 @@ def watched_answers(bundle: LabelBundle, heads: list[str]) -> list[Watched]:
     return watched
 
 
-def with_answers(window: Window, rows: pa.Table, bundle: LabelBundle, time: str | None) -> Window:
+def with_answers(window: Window, rows: pa.Table, bundle: LabelBundle, kept: Sequence[str]) -> Window:
     """Return the window with the answers to its sampled rows.
 
     Args:
         window: to add to.
         rows: a random sample of it, raw, with all its columns.
         bundle: is asked.
-        time: its column of times.
+        kept: columns that stand beside the answers too: its times, and what makes parts.
     """
     rows = rows.slice(0, ROWS)
     heads = watched_answers(bundle, rows.column_names)
@@ -76,6 +77,6 @@ def with_answers(window: Window, rows: pa.Table, bundle: LabelBundle, time: str 
         else:
             columns[name] = column.cast(pa.float64())
             missing[name] = 0  # an answer is never missing; a true label that is, is its own column's matter
-    if time is not None:
-        columns[time] = rows.column(time).combine_chunks()
+    for name in kept:
+        columns[name] = rows.column(name).combine_chunks()
     return Window((*window.samples, pa.table(columns)), window.rows, levels, missing, window.refused)

@@ -82,6 +82,7 @@ class Window:
         levels: exact counts of the categorical columns.
         missing: exact number of rows without a value, for every other column.
         refused: rows that could not be read, per reason (``column: what is wrong``).
+        counted: rows that a column's missing values were counted in, where these are not all.
     """
 
     samples: tuple[pa.Table, ...]
@@ -89,6 +90,7 @@ class Window:
     levels: Mapping[str, LevelCounter]
     missing: Mapping[str, int]
     refused: Mapping[str, int] = field(default_factory=dict)
+    counted: Mapping[str, int] = field(default_factory=dict)
 
     def sample(self, name: str) -> pa.Table:
         """Return the table that holds a column."""
@@ -97,7 +99,11 @@ class Window:
     def share_missing(self, name: str) -> float:
         """Return the share of rows without a value."""
         missing = self.levels[name].missing if name in self.levels else self.missing[name]
-        return missing / self.rows
+        return missing / self.rows_of(name)
+
+    def rows_of(self, name: str) -> int:
+        """Return the rows that a column's missing values were counted in."""
+        return self.counted.get(name, self.rows)
 
     def span(self, time: str | None) -> tuple[str, str] | None:
         """Return the first and the last day of the sampled rows."""
