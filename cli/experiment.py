@@ -218,6 +218,28 @@ def analyse(
     console().print(f"{decision['advice']}.", f"report  {report}", sep="\n")
 
 
+@app.command("refresh")
+def refresh(
+    recipe: str | None = typer.Argument(None, metavar="[RECIPE]", help="Whose experiments; without it, all."),
+    as_json: bool = Json,
+) -> None:
+    """Analyse what runs, as of last night, and keep the results for the console's page of experiments."""
+    from frontdesk.cli.data import check_recipe
+    from frontdesk.experiments.refreshing import refresh as refresh_results
+
+    if recipe is not None:
+        check_recipe(recipe)
+    with opened() as database:
+        found = refresh_results(database, datetime.now(UTC), recipe)
+    if as_json:
+        print_json({"experiments": found})
+        return
+    for one in found:
+        console().print(f"{one['experiment']}  {one['words']}", markup=False)
+    if not found:
+        console().print("no experiment runs, and every result is kept")
+
+
 @app.command("simulate")
 def simulate(
     out: Path = typer.Option(..., "--out", help="A .csv, .parquet or .jsonl file."),
