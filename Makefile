@@ -9,7 +9,7 @@ OUT ?= out/demo
 # Processes of `make test` and `make test-slow`: two fit the machine that its time is promised for.
 WORKERS ?= 2
 
-.PHONY: help setup demo test test-slow test-load test-rehearsal test-s3a lint type bench clean lock golden
+.PHONY: help setup demo test test-slow test-load test-rehearsal test-s3a lint type bench clean lock golden images
 
 help: ## Show the targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,9 @@ test-rehearsal: setup ## Run the rehearsals: three simulated months, a rollout o
 test-s3a: setup ## Fetch the jars of s3a from Maven Central and test Spark with them
 	grep -v '^#' images/spark-jars.txt | xargs -I{} mvn -q -B dependency:get -Dtransitive=false -Dartifact={}
 	$(PYTHON) -m pytest tests/parity/test_spark_s3a.py
+
+images: ## Build the images with buildah (docs/images.md); IMAGES holds the options of images/build
+	images/build $(IMAGES)
 
 lint: setup ## Check style and format
 	.venv/bin/ruff check .
