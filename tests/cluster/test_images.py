@@ -88,7 +88,8 @@ def test_an_image_does_its_work_with_a_read_only_root(kubectl: Kubectl, images: 
     script = READ_ONLY + NOTHING_THAT_INSTALLS + PROBES[name]
     kubectl.apply(pod(name, images[name], command=["python", "-c", script]))
     try:
-        ended = kubectl.tried("wait", f"pod/{name}", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=170s")
+        wait = ("wait", f"pod/{name}", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=500s")
+        ended = kubectl.tried(*wait, seconds=520)
         assert ended.returncode == 0, kubectl.tried("logs", name).stdout or ended.stderr
     finally:
         kubectl.run("delete", "pod", name, "--wait=false")
@@ -111,7 +112,7 @@ def test_a_server_starts_cold(
         "readinessProbe": {"httpGet": {"path": "/v2/health/ready", "port": 8080}, "periodSeconds": 1},
     }
     kubectl.apply(pod("cold", images["serving"], **container))
-    kubectl.run("wait", "pod/cold", "--for=condition=Ready", "--timeout=170s")
+    kubectl.run("wait", "pod/cold", "--for=condition=Ready", "--timeout=500s", seconds=520)
     found = kubectl.json("get", "pod", "cold")
     ready = next(one for one in found["status"]["conditions"] if one["type"] == "Ready")
     seconds = (_time(ready["lastTransitionTime"]) - _time(found["metadata"]["creationTimestamp"])).total_seconds()
