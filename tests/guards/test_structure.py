@@ -162,6 +162,18 @@ def test_the_gateway_loads_no_model() -> None:
     assert out.stdout.strip() == "[]"
 
 
+def test_the_command_line_loads_what_the_smallest_image_has() -> None:
+    """Every image starts through it, and the time to import it is part of a server's cold start."""
+    probe = (
+        "import sys, frontdesk.cli.main; "
+        "kept = 'sqlalchemy', 'alembic', 'pandas', 'onnxruntime', 'kserve', 'kubernetes', 'mlflow', 'torch', 'kfp'; "
+        "print([m for m in kept if m in sys.modules])"
+    )
+    python = ROOT / ".venv/bin/python"
+    out = subprocess.run([python, "-c", probe], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert out.stdout.strip() == "[]"
+
+
 def test_no_pickle() -> None:
     names = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
     for path in sources():

@@ -82,6 +82,15 @@ def test_code_lies_in_the_last_layers(name: str) -> None:
     assert not [line for line in final[:first] if re.match(r"COPY (\.|frontdesk)", line)]
 
 
+def test_images_begin_alike() -> None:
+    """The same instructions make the same layers, which builds and nodes then have once."""
+    final = [lines(name) for name in IMAGES]
+    final = [found[max(place for place, line in enumerate(found) if line.startswith("FROM")) :] for found in final]
+    alike = [one for one, *others in zip(*final, strict=False) if all(other == one for other in others)]
+    assert sum(line.startswith("RUN") for line in alike) >= 2
+    assert "uv pip install" in alike[3]
+
+
 @pytest.mark.parametrize("name", IMAGES)
 def test_packages_come_from_the_lock_with_its_hashes(name: str) -> None:
     for line in lines(name):
