@@ -18,6 +18,7 @@ from tests.cluster.release import Images, Release, S3Address, database_secret, s
 
 pytestmark = pytest.mark.cluster
 SERVICE, DEPLOYMENT = "ticket", "ticket-predictor"
+SOURCE = "internal.serving.kserve.io/storage-initializer-sourceuri"
 PODS = f"serving.kserve.io/inferenceservice={SERVICE}"
 
 
@@ -120,7 +121,7 @@ def test_a_broken_bundle_never_receives_traffic(
     assert "policy.json" in told["words"], told  # the server's own last words
     with caller.calling(address, ASKED) as found:
         release.helm.run("rollback", "frontdesk")
-        until("the good version", lambda: _images(release.kubectl) == {good}, told=release.kubectl.story)
+        until("the good version", lambda: _model(release.kubectl) == good, told=release.kubectl.story)
         release.kubectl.rolled_out(DEPLOYMENT)
     assert not found.failed, str(found)
     assert set(found.models) == {good}
@@ -131,12 +132,11 @@ def _restarts(kubectl: Kubectl) -> int:
     return max((one["restartCount"] for one in states), default=0)
 
 
-def _images(kubectl: Kubectl) -> set[str]:
-    """Return the models that the Deployment's template names."""
+def _model(kubectl: Kubectl) -> str:
+    """Return the model that new pods would get."""
     found = kubectl.get("deployment", DEPLOYMENT)
     assert found is not None
-    initial = found["spec"]["template"]["spec"]["initContainers"]
-    return {one["args"][0].rpartition("/")[2] for one in initial}
+    return str(found["spec"]["template"]["metadata"]["annotations"][SOURCE]).rpartition("/")[2]
 
 
 def test_a_killed_pod_costs_what_was_in_flight(tickets: tuple[Release, Caller], address: str) -> None:
