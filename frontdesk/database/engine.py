@@ -72,11 +72,15 @@ class Database:
                 words = "the database's schema is not one that this release knows"
                 raise StorageError(words, remedy="Use the release that made it, or a newer one") from error
 
-    def is_current(self) -> bool:
-        """Return whether the schema is this release's. Raises `StorageError` where the database does not answer."""
+    def is_new_enough(self) -> bool:
+        """Return whether the schema is this release's, or a later one's: migrations only add, so that the gateways of
+        the release before go on until they are replaced. Raises `StorageError` where the database does not answer.
+        """
         with self.reading() as connection:
             found = MigrationContext.configure(connection).get_current_revision()
-        return found == ScriptDirectory.from_config(_config()).get_current_head()
+        script = ScriptDirectory.from_config(_config())
+        older = {one.revision for one in script.walk_revisions()} - {script.get_current_head()}
+        return found is not None and found not in older
 
     def close(self) -> None:
         """Close every connection."""

@@ -43,10 +43,10 @@ async def healthz() -> Alive:
 
 @router.get("/readyz", **operation(Readiness, 503, public=True))
 async def readyz(request: Request) -> Readiness:
-    """Say whether requests are taken: the database answers and has this release's schema."""
+    """Say whether requests are taken: the database answers and has this release's schema, or a later one's."""
     gateway = gateway_of(request)
-    if not await gateway.run(gateway.database.is_current):
-        raise NotReady("the database has the schema of another release", remedy="Restart the gateway to migrate it")
+    if not await gateway.run(gateway.database.is_new_enough):
+        raise NotReady("the database has the schema of an older release", remedy="Restart the gateway to migrate it")
     recipes = sorted(gateway.models.urls)
     ready = await asyncio.gather(*(gateway.models.ready(recipe) for recipe in recipes))
     return Readiness(status="ready" if all(ready) else "degraded", models=dict(zip(recipes, ready, strict=True)))
