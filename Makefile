@@ -11,7 +11,11 @@ export PATH := $(PATH):$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/frontdesk/bin
 # Processes of `make test` and `make test-slow`: two fit the machine that its time is promised for.
 WORKERS ?= 2
 
+<<<<<<< HEAD
 .PHONY: help setup demo test test-slow test-load test-rehearsal test-cluster test-s3a lint type bench clean lock golden manifests
+=======
+.PHONY: help setup demo test test-slow test-load test-rehearsal test-s3a lint type bench clean lock golden images
+>>>>>>> images
 
 help: ## Show the targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +47,9 @@ test-cluster: setup ## Test images, chart and services on the cluster of KUBECON
 test-s3a: setup ## Fetch the jars of s3a from Maven Central and test Spark with them
 	grep -v '^#' images/spark-jars.txt | xargs -I{} mvn -q -B dependency:get -Dtransitive=false -Dartifact={}
 	$(PYTHON) -m pytest tests/parity/test_spark_s3a.py
+
+images: ## Build the images with buildah (docs/images.md); IMAGES holds the options of images/build
+	images/build $(IMAGES)
 
 lint: setup ## Check style and format
 	.venv/bin/ruff check .
