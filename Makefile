@@ -11,11 +11,7 @@ export PATH := $(PATH):$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/frontdesk/bin
 # Processes of `make test` and `make test-slow`: two fit the machine that its time is promised for.
 WORKERS ?= 2
 
-<<<<<<< HEAD
-.PHONY: help setup demo test test-slow test-load test-rehearsal test-cluster test-s3a lint type bench clean lock golden manifests
-=======
-.PHONY: help setup demo test test-slow test-load test-rehearsal test-s3a lint type bench clean lock golden images
->>>>>>> images
+.PHONY: help setup demo test test-slow test-load test-rehearsal test-cluster test-s3a lint type bench clean lock golden manifests images
 
 help: ## Show the targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,9 +44,6 @@ test-s3a: setup ## Fetch the jars of s3a from Maven Central and test Spark with 
 	grep -v '^#' images/spark-jars.txt | xargs -I{} mvn -q -B dependency:get -Dtransitive=false -Dartifact={}
 	$(PYTHON) -m pytest tests/parity/test_spark_s3a.py
 
-images: ## Build the images with buildah (docs/images.md); IMAGES holds the options of images/build
-	images/build $(IMAGES)
-
 lint: setup ## Check style and format
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -67,6 +60,9 @@ golden: setup ## Write the golden files anew; read the difference before you com
 
 manifests: setup ## Write manifests/base and the overlays anew, from the chart
 	$(PYTHON) manifests/render.py
+
+images: ## Build the images with buildah (docs/images.md); IMAGES holds the options of images/build
+	images/build $(IMAGES)
 
 lock: ## Resolve the dependencies anew into requirements.lock
 	uv pip compile --python-version 3.11 --generate-hashes --all-extras --no-header --no-annotate -q pyproject.toml -o requirements.lock
