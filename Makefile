@@ -44,9 +44,6 @@ test-s3a: setup ## Fetch the jars of s3a from Maven Central and test Spark with 
 	grep -v '^#' images/spark-jars.txt | xargs -I{} mvn -q -B dependency:get -Dtransitive=false -Dartifact={}
 	$(PYTHON) -m pytest tests/parity/test_spark_s3a.py
 
-images: ## Build the images with buildah (docs/images.md); IMAGES holds the options of images/build
-	images/build $(IMAGES)
-
 lint: setup ## Check style and format
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -63,6 +60,9 @@ golden: setup ## Write the golden files anew; read the difference before you com
 
 manifests: setup ## Write manifests/base and the overlays anew, from the chart
 	$(PYTHON) manifests/render.py
+
+images: ## Build the images with buildah (docs/images.md); IMAGES holds the options of images/build
+	images/build $(IMAGES)
 
 lock: ## Resolve the dependencies anew into requirements.lock
 	uv pip compile --python-version 3.11 --generate-hashes --all-extras --no-header --no-annotate -q pyproject.toml -o requirements.lock

@@ -80,7 +80,7 @@ def _kserve(cluster: Cluster) -> Iterator[Finding]:
             absent.append(f"{plural} {version}")
     if absent:
         yield Finding(
-            "KServe", "missing", f"the cluster does not know {', '.join(absent)}", "Install KServe 0.15 or newer"
+            "KServe", "missing", f"the cluster does not know {', '.join(absent)}", "Install KServe 0.16 or newer"
         )
         return
     hooks = cluster.get(
