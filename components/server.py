@@ -103,6 +103,11 @@ class Server:
             service_account=service_account or chosen.kfp_service_account,
         )
 
+    def check(self) -> None:
+        """Ask the server something that changes nothing."""
+        with self._answering():
+            self._client.list_experiments(page_size=1, namespace=self._namespace)
+
     def ensure_version(self, pipeline: str, path: Path) -> Version:
         """Return the version of a pipeline that a compiled file is, uploaded where the server does not have it."""
         name = file_digest(path)[:_VERSION_DIGITS]

@@ -95,17 +95,27 @@ class Cluster:
             return
         event(_log, "deleted", kind=kind, namespace=namespace, name=name)
 
-    def can(self, verb: str, group: str, resource: str, namespace: str | None) -> bool:
-        """Return whether this account may do something to a resource (``deployments``, ``pods/log``)."""
+    def can(self, verb: str, group: str, resource: str, namespace: str | None, *, account: str | None = None) -> bool:
+        """Return whether an account may do something to a resource (``deployments``, ``pods/log``).
+
+        Args:
+            account: a service account as ``NAMESPACE/NAME``; None for the one that asks. Asking for another is a right.
+        """
         name, _, part = resource.partition("/")
         attributes = {"verb": verb, "group": group, "resource": name, "subresource": part, "namespace": namespace or ""}
-        review = {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": attributes},
-        }
-        answer = self._ask("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review)
+        kind, spec = "SelfSubjectAccessReview", {"resourceAttributes": attributes}
+        if account is not None:
+            space, _, who = account.partition("/")
+            groups = ["system:serviceaccounts", f"system:serviceaccounts:{space}", "system:authenticated"]
+            user: dict[str, Any] = {"user": f"system:serviceaccount:{space}:{who}", "groups": groups}
+            kind, spec = "SubjectAccessReview", {**user, **spec}
+        review = {"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": spec}
+        answer = self._ask("POST", f"/apis/authorization.k8s.io/v1/{kind.lower()}s", body=review)
         return bool(answer["status"]["allowed"])
+
+    def version(self) -> str:
+        """Return the release of the API server (``v1.34.4``)."""
+        return str(self._ask("GET", "/version")["gitVersion"])
 
     def log(self, namespace: str, pod: str, container: str, *, lines: int, previous: bool = False) -> str:
         """Return the last lines that a container wrote.

@@ -212,6 +212,7 @@ def place(task: dsl.PipelineTask, name: str, cluster: Cluster) -> None:
 def _give(task: dsl.PipelineTask, cluster: Cluster, share: Share) -> None:
     if cluster.image is not None:
         task.set_container_image(cluster.image)
+        task.set_env_variable("FRONTDESK_IMAGE", cluster.image)  # of Spark's executors and of the nodes of a training
     if cluster.image_pull_secrets:
         kubernetes.set_image_pull_secrets(task, list(cluster.image_pull_secrets))
     if cluster.security is not None:
