@@ -35,7 +35,7 @@ pytestmark = [
 KFP_NAMESPACE = os.environ.get("KFP_NAMESPACE", "kubeflow")
 BACKEND = os.environ.get("KFP_BACKEND", "2.0")
 PARAMETERS = {
-    "epochs": 150,  # long enough to be killed in
+    "epochs": 400,  # long enough to be killed in
     "checkpoint_seconds": 0.5,
     "embedding": 16,
     "filters": 16,
@@ -201,7 +201,7 @@ def await_training(kfp: Desk, run: str) -> dict[str, Any]:
     def training() -> dict[str, Any] | None:
         assert ended(kfp, run) is None, story(kfp, run)
         for pod in pods_of(kfp, run, "train"):
-            if log_of(kfp, pod).count('"event":"epoch"') >= 20:
+            if log_of(kfp, pod).count('"event":"epoch"') >= 10:
                 return pod
         return None
 
