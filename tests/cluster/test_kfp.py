@@ -29,6 +29,7 @@ from tests.cluster.release import Images, S3Address, s3_secret
 
 pytestmark = [
     pytest.mark.cluster,
+    pytest.mark.timeout(1800),  # five minutes on two free cores
     pytest.mark.skipif("KFP_ENDPOINT" not in os.environ, reason="KFP_ENDPOINT names no pipeline server"),
 ]
 
@@ -205,7 +206,7 @@ def await_training(kfp: Desk, run: str) -> dict[str, Any]:
                 return pod
         return None
 
-    found: dict[str, Any] = until("a training under way", training, 400, lambda: story(kfp, run))
+    found: dict[str, Any] = until("a training under way", training, 700, lambda: story(kfp, run))
     return found
 
 
@@ -233,7 +234,7 @@ def run(kfp: Desk) -> str:
     try:
         kfp.told["scheduled"] = [kfp.frontdesk(*schedule)["changes"][0]["action"] for _ in range(2)]
         kfp.told["submitted"] = kfp.frontdesk("submit", "ticket", "--data", data, *sets)
-        kfp.told["fired"] = until("a run of the schedule", lambda: runs_of_schedule(kfp, name), 150)
+        kfp.told["fired"] = until("a run of the schedule", lambda: runs_of_schedule(kfp, name), 240)
     finally:
         unschedule(name)
     for one in kfp.told["fired"]:
@@ -241,11 +242,11 @@ def run(kfp: Desk) -> str:
     started = str(kfp.told["submitted"]["run"])
     victim = await_training(kfp, started)
     kfp.pipelines.run("delete", "pod", victim["metadata"]["name"], "--grace-period=0", "--force")
-    state = until("the end of the killed run", lambda: ended(kfp, started), 120, lambda: story(kfp, started))
+    state = until("the end of the killed run", lambda: ended(kfp, started), 240, lambda: story(kfp, started))
     if state != "SUCCEEDED":  # a server of release 2.0 retries nothing by itself
         kfp.server._run_api.run_service_retry_run(started)
         until("the retry", lambda: ended(kfp, started) is None, 60)
-        state = until("the end of the retry", lambda: ended(kfp, started), 400, lambda: story(kfp, started))
+        state = until("the end of the retry", lambda: ended(kfp, started), 700, lambda: story(kfp, started))
     assert state == "SUCCEEDED", story(kfp, started)
     return started
 
