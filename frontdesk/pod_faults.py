@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from frontdesk.kubernetes_api import Cluster
 
 _LINES, _LONGEST, _MOST = 40, 300, 4
-_KINDS = ("Pod", "ReplicaSet", "Deployment")
+_MAKERS = ("ReplicaSet", "Deployment")
 _STARTING = ("ContainerCreating", "PodInitializing")
 
 
 def faults(cluster: Cluster, namespace: str, pods: Sequence[Mapping[str, Any]], owner: str) -> list[str]:
-    """Return a few words on each fault, the telling ones first.
+    """Return a few words on each fault: what containers say, or where none began, what controllers say.
 
     Args:
         pods: those that should have become ready.
-        owner: what the names of all objects that belong to them begin with.
+        owner: what the names of their Deployments and ReplicaSets begin with.
     """
     found: list[str] = []
     for pod in pods:
@@ -34,10 +34,12 @@ def faults(cluster: Cluster, namespace: str, pods: Sequence[Mapping[str, Any]], 
     for condition in (one for pod in pods for one in pod.get("status", {}).get("conditions", ())):
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             found.append(f"not scheduled: {condition.get('message', '')}")
-    for event in cluster.list("v1", "Event", namespace, fields="type=Warning"):
-        about = event["involvedObject"]
-        if about.get("kind") in _KINDS and about.get("name", "").startswith(owner):
-            found.append(f"{event.get('reason')}: {event.get('message', '')}")
+    if not found:
+        ours = {pod["metadata"]["name"] for pod in pods}
+        for event in cluster.list("v1", "Event", namespace, fields="type=Warning"):
+            kind, name = event["involvedObject"].get("kind"), event["involvedObject"].get("name", "")
+            if name in ours or (kind in _MAKERS and name.startswith(owner)):
+                found.append(f"{event.get('reason')}: {event.get('message', '')}")
     short = [" ".join(words.split())[:_LONGEST] for words in found]
     return list(dict.fromkeys(short))[:_MOST]
 
@@ -67,12 +69,13 @@ def _last_words(cluster: Cluster, namespace: str, pod: str, container: str, *, p
         lines = cluster.log(namespace, pod, container, lines=_LINES, previous=previous).splitlines()
     except ClusterError:  # the log may be gone with its container
         return ""
-    plain = [line for line in lines if line.strip()]
-    for line in reversed(plain):
+    for line in reversed(lines):
         try:
             content = orjson.loads(line)
         except orjson.JSONDecodeError:
-            return line
+            if any(character.isalnum() for character in line):  # and no frame around words
+                return line.strip(" │")
+            continue
         if content.get("level") in ("ERROR", "CRITICAL"):
             return " ".join(str(content[key]) for key in ("event", "code", "reason") if key in content)
     return ""

@@ -76,7 +76,10 @@ def test_an_old_server_gets_only_what_it_knows(tmp_path: Path) -> None:
         assert all(set(one) == {"secretName", "keyToEnv"} for one in pod["secretAsEnv"])
         assert all(set(one) == {"secretName", "mountPath"} for one in pod["secretAsVolume"])
         assert all(set(one) == {"constant", "mountPath"} for one in pod.get("pvcMount", ()))
-        assert containers[name]["container"]["resources"]["cpuRequest"] > 0  # what it reads, beside the newer text
+        resources = containers[name]["container"]["resources"]
+        assert set(resources) - {"accelerator"} == {"cpuRequest", "cpuLimit", "memoryRequest", "memoryLimit"}
+        assert resources["cpuRequest"] > 0
+    assert containers["exec-train"]["container"]["resources"]["accelerator"] == {"type": "nvidia.com/gpu", "count": "1"}
     assert "pvcMount" in pods["exec-train"]
 
 

@@ -5,14 +5,21 @@ What a cluster makes of it is asked in ``tests/cluster``.
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import orjson
 import pytest
 
-from frontdesk.errors import ClusterError
+from frontdesk.bundle import Bundle
+from frontdesk.errors import ClusterError, GateRefused
 from frontdesk.inference_service import InferenceServices, _before, declared, rolled_out
 from frontdesk.registry import Version
+from tests.bundles import TicketBundles
 
 NEW = Version(2, "new", "s3://desk/models/ticket/new", "", "manual", False)
 OLD = {"model_id": "old", "uri": "s3://desk/models/ticket/old", "version": 1}
@@ -84,6 +91,54 @@ def test_rolled_out_means_every_pod() -> None:
         {"availableReplicas": 1},
     ):
         assert not rolled_out(deployment(**status), "new")
+
+
+@contextmanager
+def answering(spoil: Callable[[dict[str, Any]], None], bundle: Bundle) -> Iterator[str]:
+    """Serve a bundle over HTTP, with every answer spoilt."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked = orjson.loads(self.rfile.read(int(self.headers["Content-Length"])))["instances"]
+            answers = orjson.loads(bundle.dump(bundle.predict(asked)))
+            for answer in answers:
+                spoil(answer)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(orjson.dumps({"predictions": answers}))
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_the_golden_questions_are_asked_over_the_service(ticket_bundles: TicketBundles) -> None:
+    bundle = Bundle.load(str(ticket_bundles.classical))
+    version = Version(2, bundle.model_id, str(ticket_bundles.classical), "", "manual", False)
+    services = InferenceServices(_Held(None), "desk", 0.1)  # type: ignore[arg-type]
+    with answering(lambda answer: None, bundle) as address:
+        services._ask("ticket", version, address)
+
+    def mislabel(answer: dict[str, Any]) -> None:
+        for head in answer["labels"].values():
+            head["label"] = "of another model"
+
+    with answering(mislabel, bundle) as address, pytest.raises(GateRefused, match="golden questions are answered wr"):
+        services._ask("ticket", version, address)
+
+    def rename(answer: dict[str, Any]) -> None:
+        answer["model_id"] = "old"
+
+    with answering(rename, bundle) as address, pytest.raises(GateRefused, match="another model answers"):
+        services._ask("ticket", version, address)
+    with pytest.raises(GateRefused, match="does not answer over its service: URLError"):
+        services._ask("ticket", version, "http://127.0.0.1:9")
 
 
 class _Held:
