@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from frontdesk.bundle import manifest_at
-from tests.cluster.calling import Caller, reachable
+from tests.cluster.calling import Caller, answered
 from tests.cluster.conftest import doctor, put
 from tests.cluster.kubectl import Kubectl, until
 from tests.cluster.questions import questions
@@ -43,7 +43,7 @@ def address(tickets: tuple[Release, Caller]) -> str:
     """The address of the service, which answers."""
     release, caller = tickets
     url = release.url(DEPLOYMENT, f"/v1/models/{SERVICE}:predict")
-    reachable(caller, url, ASKED)
+    answered(caller, url, ASKED)
     return url
 
 
