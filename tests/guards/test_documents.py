@@ -123,3 +123,9 @@ def test_named_tests_exist() -> None:
                 tree = ast.parse((ROOT / place).read_text("utf-8"))
                 functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
                 assert function in functions, f"{named(path)} names {name}"
+
+
+def test_the_index_leads_to_every_guide() -> None:
+    text = (ROOT / "docs/index.md").read_text("utf-8")
+    guides = [path.name for path in (ROOT / "docs").glob("*.md") if path.name != "index.md"]
+    assert not [name for name in guides if f"({name})" not in text]
