@@ -1,6 +1,7 @@
 """How often does a comparison of two windows cry wolf, and what does it find?
 
-    python benchmarks/drift.py [--out FILE] [--quick]
+    python -m benchmarks.drift [--out FILE] [--quick]
+    python -m benchmarks.drift --rows 100000 --first 0 --runs 50   # a piece of the first table: seeds 0 to 49
 
 Streams of `frontdesk.simulation.streams`: three months of reference, one of current rows, seven columns, twenty
 statistics. No drift: how many comparisons have any cause, at every size, with rows of one population and with months
@@ -15,9 +16,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from scipy.stats import beta
 
 from frontdesk.monitoring.comparison import FALSE_ALARM_RATE, Watched, compare
+from frontdesk.monitoring.embeddings import places_column
 from frontdesk.simulation.streams import Change, stream
 
 WATCHED = (
@@ -51,10 +54,10 @@ WINDOWS = 3
 MONTHS = 12
 
 
-def false_alarms(rows: int, runs: int, *, seasons: float = 0.0) -> tuple[int, int]:
-    """Return how many comparisons without drift say ``drift``, and how many have any cause."""
+def false_alarms(rows: int, runs: int, *, seasons: float = 0.0, first: int = 0) -> tuple[int, int]:
+    """Return how many comparisons without drift say ``drift``, and how many have any cause; seeds from ``first`` on."""
     drifts = causes = 0
-    for seed in range(runs):
+    for seed in range(first, first + runs):
         rng = np.random.default_rng([seed, rows, int(100 * seasons)])
         months = MONTHS if seasons else 3
         options = {"seasons": seasons, "season_seed": seed}
@@ -83,6 +86,32 @@ def found(change: Change, rows: int, runs: int) -> tuple[int, int, int]:
         first += hits[0]
         later += any(hits)
     return first, named, later
+
+
+def places(rng: np.random.Generator, rows: int, share: float) -> pa.Table:
+    """Return texts of eight subjects where a model puts them; a share of them is of a ninth subject."""
+    subjects = np.random.default_rng(7).normal(0, 2.0, (9, 24))
+    of = np.where(rng.random(rows) < share, 8, rng.integers(0, 8, rows))
+    return pa.table({"places": places_column((subjects[of] + rng.normal(0, 1, (rows, 24))).astype(np.float32))})
+
+
+def places_table() -> str:
+    """Return how often the model's embeddings are a cause, without drift and with a new subject of known share."""
+    watched = (Watched("places", "text", "places"),)
+    lines = [
+        "| share of a new subject | texts of a window | comparisons | any cause | `drift` |",
+        "|---|---|---|---|---|",
+    ]
+    for rows, share, runs in ((100, 0, 300), (500, 0, 300), (500, 0.05, 40), (500, 0.1, 40), (500, 0.2, 40)):
+        causes = drifts = 0
+        for seed in range(runs):
+            rng = np.random.default_rng([seed, rows, int(100 * share)])
+            verdict = compare(places(rng, 3 * rows, 0), places(rng, rows, share), watched, seed=seed)
+            causes += bool(verdict.causes)
+            drifts += verdict.verdict == "drift"
+        told = [percent(count, runs) if share == 0 else f"{100 * count / runs:.0f} %" for count in (causes, drifts)]
+        lines.append(f"| {share:g} | {rows} | {runs} | {told[0]} | {told[1]} |")
+    return "\n".join(lines) + "\n"
 
 
 def percent(count: int, runs: int) -> str:
@@ -136,7 +165,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--rows", type=int, help="only comparisons without drift, of windows of this many rows")
+    parser.add_argument("--first", type=int, default=0, help="their first seed")
+    parser.add_argument("--runs", type=int, default=10, help="how many")
+    parser.add_argument("--places", action="store_true", help="only the table of a model's embeddings")
     arguments = parser.parse_args()
+    if arguments.places:
+        print(places_table())
+        return
+    if arguments.rows:
+        drifts, causes = false_alarms(arguments.rows, arguments.runs, first=arguments.first)
+        print(f"{arguments.rows} rows, seeds {arguments.first} to {arguments.first + arguments.runs - 1}: ", end="")
+        print(f"{causes} with any cause, {drifts} drift")
+        return
     text = tables(arguments.quick)
     if arguments.out:
         arguments.out.write_text(text)

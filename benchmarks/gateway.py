@@ -1,10 +1,15 @@
-"""Latency of one ticket through the gateway, beside the model server alone and servers that compute nothing.
+"""Latency of one ticket on every way to a model: one process or two, with the gateway in front or without, and echoes.
 
 ``python -m benchmarks.gateway --bundle DIR [--rounds N] [--requests N] [--out FILE.json]``
 
+``collocated``  one process cleans, encodes, asks the model and decides
+``split-rest``  a transformer in front of a predictor, over V2 REST
+``split-grpc``  the same over gRPC
+``echo``        uvicorn around a fixed answer
+
 All servers stand at once; every round visits every cell in another order, the first round is thrown away. The gateway
 checks a key, asks the model server, and commits a row of the prediction log (SQLite, flushed to the disk) before it
-answers. ``gateway-echo`` is the gateway in front of an echo server: what the gateway itself costs.
+answers; in front of the echo server it shows what it costs itself. CPU is that of all processes on a way.
 """
 
 from __future__ import annotations
@@ -18,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +57,7 @@ def main() -> None:
     options.out.write_bytes(orjson.dumps(result, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     print(f"{made['cpu']}, {made['cores']} cores, load {made['load_average'][0]:.1f}; {options.rounds} rounds of")
     print(f"{options.requests} simulated tickets (seed 99) per cell\n")
-    print("| one ticket, milliseconds | p50 | p95 | p99 | p95, lowest-highest round | CPU of that process |")
+    print("| one ticket, milliseconds | p50 | p95 | p99 | p95, lowest-highest round | CPU of the way |")
     print("| --- | --- | --- | --- | --- | --- |")
     for name, cell in cells.items():
         p50, p95, p99 = (cell[key]["median"] for key in ("p50", "p95", "p99"))
@@ -59,32 +65,54 @@ def main() -> None:
         print(f"| {name} | {p50:.2f} | {p95:.2f} | {p99:.2f} | {span} | {cell['cpu']:.2f} |")
 
 
+@dataclass(frozen=True)
+class Way:
+    """A port to ask, and every process that works for its answers."""
+
+    port: int
+    processes: tuple[subprocess.Popen[bytes], ...]
+
+    def cpu(self) -> float:
+        """Return the CPU seconds of all of them."""
+        return sum(cpu_seconds(process.pid) for process in self.processes)
+
+
 async def measure(bundle: str, instances: list[Any], rounds: int, scratch: Path) -> dict[str, Any]:
-    """Time every server at each number of connections."""
+    """Time every way at each number of connections."""
     with ExitStack() as stack:
-        running: dict[str, tuple[subprocess.Popen[bytes], int]] = {}
-        requests: dict[str, list[bytes]] = {}
-        for name in ("frontdesk", "uvicorn-echo"):
-            running[name] = start(name, bundle, scratch)
-            stack.callback(_end, running[name][0])
-            requests[name] = [_request(MODEL, one) for one in instances]
-        for name, behind in (("gateway", "frontdesk"), ("gateway-echo", "uvicorn-echo")):
-            running[name], key = _gateway(scratch / f"{name}.db", running[behind][1])
-            stack.callback(_end, running[name][0])
+        ways = _model_servers(stack, bundle, scratch)
+        requests = {name: [_request(MODEL, one) for one in instances] for name in ways}
+        for behind in list(ways):
+            name = f"gateway, {behind}"
+            ways[name], key = _gateway(stack, scratch / f"gateway-{behind}.db", ways[behind])
             requests[name] = [_request(GATEWAY, one, key) for one in instances]
-        for name, (process, port) in running.items():
-            await until_ready(name, process, port, requests[name][0])
-        cells = {(name, connections): Cell() for name in running for connections in CONNECTIONS}
+        for name, way in ways.items():
+            await until_ready(name, way.processes[0], way.port, requests[name][0])
+        cells = {(name, connections): Cell() for name in ways for connections in CONNECTIONS}
         order = list(cells)
         for number in range(rounds + 1):
             random.shuffle(order)
             for name, connections in order:
-                process, port = running[name]
-                cpu = cpu_seconds(process.pid)
-                times = await load(port, requests[name], connections)
+                cpu = ways[name].cpu()
+                times = await load(ways[name].port, requests[name], connections)
                 if number:
-                    cells[name, connections].add(times, cpu_seconds(process.pid) - cpu)
+                    cells[name, connections].add(times, ways[name].cpu() - cpu)
     return {f"{name} x{connections}": summary(cell) for (name, connections), cell in cells.items()}
+
+
+def _model_servers(stack: ExitStack, bundle: str, scratch: Path) -> dict[str, Way]:
+    process, port = start("uvicorn-echo", bundle, scratch)
+    stack.callback(_end, process)
+    ways = {"echo": Way(port, (process,)), "collocated": _serve(stack, scratch / "collocated.log", bundle)}
+    for name, protocol in (("split-rest", "v2"), ("split-grpc", "grpc-v2")):
+        grpc_port = _free_port()
+        options = ("--role", "predictor", "--grpc-port", str(grpc_port))
+        predictor = _serve(stack, scratch / f"{name}-predictor.log", bundle, *options)
+        asked = grpc_port if protocol == "grpc-v2" else predictor.port
+        options = ("--predictor-host", f"127.0.0.1:{asked}", "--predictor-protocol", protocol)
+        transformer = _serve(stack, scratch / f"{name}.log", bundle, *options)
+        ways[name] = Way(transformer.port, transformer.processes + predictor.processes)
+    return ways
 
 
 def _request(path: str, instance: Any, key: str = "") -> bytes:
@@ -94,24 +122,41 @@ def _request(path: str, instance: Any, key: str = "") -> bytes:
     return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
 
-def _gateway(database: Path, model_port: int) -> tuple[tuple[subprocess.Popen[bytes], int], str]:
+def _serve(stack: ExitStack, log: Path, bundle: str, *options: str) -> Way:
+    port = _free_port()
+    return Way(port, (_start(stack, log, ("serve", bundle, "--port", str(port), *options), {}),))
+
+
+def _gateway(stack: ExitStack, database: Path, behind: Way) -> tuple[Way, str]:
     opened = open_database(f"sqlite:///{database}")
     opened.upgrade()
     key = create_key(opened, "benchmark", ["tickets"]).text
     opened.close()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = _free_port()
     environment = {
-        **os.environ,
         "FRONTDESK_DATABASE": f"sqlite:///{database}",
-        "FRONTDESK_MODELS": orjson.dumps({"ticket": f"http://127.0.0.1:{model_port}"}).decode(),
+        "FRONTDESK_MODELS": orjson.dumps({"ticket": f"http://127.0.0.1:{behind.port}"}).decode(),
         "FRONTDESK_GATEWAY_REQUESTS_PER_SECOND": "1000000",
         "FRONTDESK_GATEWAY_BURST": "1000000",
     }
-    command = [sys.executable, "-m", "frontdesk.cli.main", "gateway", "--port", str(port)]
-    with database.with_suffix(".log").open("wb") as log:
-        return (subprocess.Popen(command, stdout=log, stderr=log, env=environment), port), key
+    process = _start(stack, database.with_suffix(".log"), ("gateway", "--port", str(port)), environment)
+    return Way(port, (process, *behind.processes)), key
+
+
+def _start(
+    stack: ExitStack, log: Path, arguments: tuple[str, ...], environment: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "frontdesk.cli.main", *arguments]
+    with log.open("wb") as opened:
+        process = subprocess.Popen(command, stdout=opened, stderr=opened, env={**os.environ, **environment})
+    stack.callback(_end, process)
+    return process
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

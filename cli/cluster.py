@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from frontdesk.cli.data import check_recipe
-from frontdesk.cli.output import Columns, Json, console, print_json
+from frontdesk.cli.output import ClusterFile, Columns, Json, console, print_json
 from frontdesk.errors import UsageError
 from frontdesk.recipes import jobs, names
 
@@ -25,6 +25,7 @@ def submit(
     columns: str | None = Columns,
     sets: list[str] = _Sets,
     approval: str = _Approval,
+    cluster: str | None = ClusterFile,
     reason: str = typer.Option("manual", "--reason", help="Kept with the run and the model."),
     as_json: bool = Json,
 ) -> None:
@@ -32,6 +33,7 @@ def submit(
     from frontdesk.monitoring.retraining import REASONS
     from frontdesk.pipelines.applying import pipeline_server
     from frontdesk.pipelines.applying import submit as start
+    from frontdesk.pipelines.cluster import cluster_of
     from frontdesk.pipelines.schedules import cluster_addresses, lifecycle_arguments
 
     check_recipe(recipe)
@@ -49,7 +51,8 @@ def submit(
         approval=approval,
         reason=reason,
     )
-    version, run = start(pipeline_server(), recipe, f"{recipe}-{reason}", arguments)
+    chosen = cluster_of(cluster)
+    version, run = start(pipeline_server(chosen), recipe, f"{recipe}-{reason}", arguments, chosen)
     if as_json:
         print_json({"run": run, "version": version.name, "new_version": version.fresh})
     else:
@@ -67,11 +70,13 @@ def schedule(
     file: str | None = typer.Option(
         None, "--file", help="Declare all schedules (YAML); ours that it lacks are deleted."
     ),
+    cluster: str | None = ClusterFile,
     dry_run: bool = typer.Option(False, "--dry-run", help="Say what would be done."),
     as_json: bool = Json,
 ) -> None:
     """Bring the pipeline server's recurring runs to what is declared. Doing it again changes nothing."""
     from frontdesk.pipelines.applying import apply_schedules, pipeline_server
+    from frontdesk.pipelines.cluster import cluster_of
     from frontdesk.pipelines.schedules import load_schedules
     from frontdesk.settings import settings
 
@@ -83,8 +88,11 @@ def schedule(
         schedules, store, registry = declared.schedules, declared.store, declared.registry
     else:
         schedules = (_one(recipe, cron, data, columns, sets, approval, name),)
-    server = None if dry_run and settings().kfp is None else pipeline_server()
-    changes = apply_schedules(server, schedules, store, registry, whole=file is not None, dry_run=dry_run)
+    chosen = cluster_of(cluster)
+    server = None if dry_run and settings().kfp is None else pipeline_server(chosen)
+    changes = apply_schedules(
+        server, schedules, store, registry, whole=file is not None, dry_run=dry_run, cluster=chosen
+    )
     if as_json:
         print_json({"dry_run": dry_run, "changes": [_plain(change) for change in changes]})
         return

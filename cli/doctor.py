@@ -1,4 +1,4 @@
-"""``frontdesk doctor``: is everything there that the packages do not bring?"""
+"""``frontdesk doctor``: is everything there that the packages, or the chart, do not bring?"""
 
 from __future__ import annotations
 
@@ -6,37 +6,64 @@ import importlib.util
 import os
 import shutil
 import subprocess
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from frontdesk.cli.output import Json, console, print_json
-from frontdesk.errors import FrontdeskError
+from frontdesk.errors import FrontdeskError, UsageError
+from frontdesk.findings import Finding
 from frontdesk.settings import settings
 
-
-@dataclass(frozen=True)
-class Finding:
-    """What one check found: ``ok``, ``missing`` (a job cannot run) or ``note``."""
-
-    name: str
-    state: str
-    words: str
+DEFAULT_NAMESPACE = "frontdesk"
 
 
-def doctor(as_json: bool = Json) -> None:
-    """Check this machine: Java, extras, memory, threads, accelerator, store."""
-    findings = [check() for check in (_java, _extras, _memory, _accelerator, _store)]
+def doctor(
+    cluster: bool = typer.Option(False, "--cluster", help="Check the cluster of KUBECONFIG instead."),
+    namespace: str | None = typer.Option(None, "--namespace", help="With --cluster: where the chart is installed."),
+    as_json: bool = Json,
+) -> None:
+    """Check this machine: Java, extras, memory, threads, accelerator, store. Or a cluster, and what we run in it."""
+    if namespace is not None and not cluster:
+        raise UsageError("only a cluster has namespaces", where="--namespace", remedy="Add --cluster")
+    if cluster:
+        findings = list(_cluster(namespace or DEFAULT_NAMESPACE))
+    else:
+        findings = [check() for check in (_java, _extras, _memory, _accelerator, _store)]
     if as_json:
         print_json({"findings": [asdict(finding) for finding in findings]})
     else:
-        table = Table("check", "state", "what was found")
+        table = Table()
+        for title in ("check", "state", "what was found", "what to do"):
+            table.add_column(title, overflow="fold")
         for finding in findings:
-            table.add_row(finding.name, finding.state, finding.words)
+            table.add_row(*(escape(text) for text in (finding.name, finding.state, finding.words, finding.remedy)))
         console().print(table)
-    if any(finding.state == "missing" for finding in findings):
+    if any(finding.bad for finding in findings):
         raise typer.Exit(1)
+
+
+def _cluster(namespace: str) -> Iterator[Finding]:
+    from frontdesk.cluster_checks import check_cluster
+    from frontdesk.kubernetes_api import Cluster
+
+    yield from check_cluster(Cluster(), namespace)
+    yield _pipelines()
+
+
+def _pipelines() -> Finding:
+    if settings().kfp is None:
+        return Finding("pipelines", "note", "no pipeline server is set: lifecycles run where they are started")
+    from frontdesk.pipelines.applying import pipeline_server
+
+    try:
+        pipeline_server().check()
+    except FrontdeskError as error:
+        return Finding("pipelines", "wrong", error.message, error.remedy)
+    return Finding("pipelines", "ok", "the pipeline server answers")
 
 
 def _java() -> Finding:

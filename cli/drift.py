@@ -23,6 +23,9 @@ def drift(
     bundle: str | None = typer.Option(None, "--bundle", help="A bundle: its answers to both tables are compared too."),
     taxonomy: str | None = Taxonomy,
     taxonomy_version: str | None = TaxonomyVersion,
+    by: list[str] = typer.Option(
+        [], "--by", metavar="COLUMN", help="Compare its values by themselves too; repeatable."
+    ),
     out: Path = typer.Option(..., "--out", help="Folder of verdict.json and report.html."),
     false_alarm_rate: float = typer.Option(
         0.01, "--false-alarm-rate", min=1e-6, max=0.5, help="Of the whole comparison, where nothing changed."
@@ -44,6 +47,7 @@ def drift(
         bundle=bundle,
         taxonomy=taxonomy,
         taxonomy_version=taxonomy_version,
+        by=by,
         false_alarm_rate=false_alarm_rate,
         seed=seed,
         with_evidently=html,
@@ -54,6 +58,8 @@ def drift(
     console().print(f"[bold {_COLOURS[verdict.verdict]}]{verdict.verdict}[/]  {escape(_rows(verdict))}")
     if verdict.causes:
         console().print(_causes(verdict))
+    if verdict.slices:
+        console().print(_slices(verdict))
     for note in verdict.notes:
         console().print(f"[dim]{escape(note)}[/]")
     console().print(f"report    {out / 'report.html'}")
@@ -61,6 +67,14 @@ def drift(
 
 def _rows(verdict: Verdict) -> str:
     return " against ".join(f"{verdict.rows[window]:,} {window} rows" for window in ("current", "reference"))
+
+
+def _slices(verdict: Verdict) -> Table:
+    table = Table("part", "verdict", "first cause")
+    for one in verdict.slices:
+        words = one.causes[0].words if one.causes else ""
+        table.add_row(escape(one.part), f"[{_COLOURS[one.verdict]}]{one.verdict}[/]", escape(words))
+    return table
 
 
 def _causes(verdict: Verdict) -> Table:

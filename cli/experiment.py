@@ -11,7 +11,6 @@ import typer
 from rich.table import Table
 
 from frontdesk.cli.output import Json, console, print_json
-from frontdesk.database import opened
 from frontdesk.errors import UsageError
 
 if TYPE_CHECKING:
@@ -130,6 +129,7 @@ def _lines(source: Path | None) -> list[str]:
 @app.command("start")
 def start(definition: Path = _Definition, as_json: bool = Json) -> None:
     """Register an experiment: gateways assign from its first day on. Its definition cannot be changed any more."""
+    from frontdesk.database import opened
     from frontdesk.database.experiments import start_experiment
     from frontdesk.experiments.definition import load_definition
 
@@ -153,6 +153,7 @@ def stop(
     as_json: bool = Json,
 ) -> None:
     """End an experiment: every case gets the recipe's own model again. What was logged stays."""
+    from frontdesk.database import opened
     from frontdesk.database.experiments import stop_experiment
 
     if reason is not None and not (len(reason) <= 200 and reason.isprintable()):
@@ -168,6 +169,7 @@ def stop(
 @app.command("list")
 def list_all(as_json: bool = Json) -> None:
     """List the experiments that were started."""
+    from frontdesk.database import opened
     from frontdesk.database.experiments import list_experiments
 
     with opened() as database:
@@ -193,6 +195,7 @@ def analyse(
     as_json: bool = Json,
 ) -> None:
     """Compare the arms and say what to do."""
+    from frontdesk.database import opened
     from frontdesk.experiments.analysis import analyse as analyse_rows
     from frontdesk.experiments.definition import load_definition
     from frontdesk.experiments.logged import logged_rows
@@ -213,6 +216,28 @@ def analyse(
     decision = result["decision"]
     console().print(f"[bold]{decision['headline']}[/]", *(f"- {reason}" for reason in decision["reasons"]), sep="\n")
     console().print(f"{decision['advice']}.", f"report  {report}", sep="\n")
+
+
+@app.command("refresh")
+def refresh(
+    recipe: str | None = typer.Argument(None, metavar="[RECIPE]", help="Whose experiments; without it, all."),
+    as_json: bool = Json,
+) -> None:
+    """Analyse what runs, as of last night, and keep the results for the console's page of experiments."""
+    from frontdesk.cli.data import check_recipe
+    from frontdesk.experiments.refreshing import refresh as refresh_results
+
+    if recipe is not None:
+        check_recipe(recipe)
+    with opened() as database:
+        found = refresh_results(database, datetime.now(UTC), recipe)
+    if as_json:
+        print_json({"experiments": found})
+        return
+    for one in found:
+        console().print(f"{one['experiment']}  {one['words']}", markup=False)
+    if not found:
+        console().print("no experiment runs, and every result is kept")
 
 
 @app.command("simulate")

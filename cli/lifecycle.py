@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from frontdesk.cli.data import check_recipe
-from frontdesk.cli.output import Columns, Json, Recipe, answer_panel, console, metrics_table, print_json
+from frontdesk.cli.output import ClusterFile, Columns, Json, Recipe, answer_panel, console, metrics_table, print_json
 from frontdesk.errors import GateRefused
 from frontdesk.recipes import jobs, names, simulation
 
@@ -122,23 +122,25 @@ def materialise(
 def compile_pipelines(
     recipes: list[str] = typer.Argument(None, help="Recipes; all without any."),
     out: Path = typer.Option(..., "--out", help="Folder of the compiled pipelines."),
+    cluster: str | None = ClusterFile,
     as_json: bool = Json,
 ) -> None:
     """Compile lifecycles and monitoring, with all recipes the feature pipeline too, for Kubeflow Pipelines."""
+    from frontdesk.pipelines.cluster import cluster_of
     from frontdesk.pipelines.compiling import compile_features, compile_monitoring, compile_pipeline
 
     chosen = recipes or names()
     for recipe in chosen:
         check_recipe(recipe)
-    files = []
+    files, place = [], cluster_of(cluster)
     for recipe in chosen:
         for name, compiled in (("lifecycle", compile_pipeline), ("monitoring", compile_monitoring)):
             path = out / f"{recipe}-{name}.yaml"
-            compiled(recipe, path)
+            compiled(recipe, path, place)
             files.append(str(path))
     if not recipes:
         path = out / "features-materialise.yaml"
-        compile_features(path)
+        compile_features(path, place)
         files.append(str(path))
     if as_json:
         print_json({"files": files})

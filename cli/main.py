@@ -14,6 +14,7 @@ from frontdesk.cli import (
     cluster,
     coverage,
     data,
+    database,
     doctor,
     drift,
     experiment,
@@ -25,6 +26,7 @@ from frontdesk.cli import (
     records,
     rehearse,
     releases,
+    training,
     trust,
 )
 from frontdesk.cli.output import failed
@@ -70,6 +72,7 @@ app.command("sbom")(trust.sbom)
 app.command("gateway")(gateway.gateway)
 app.command("up")(gateway.up)
 app.add_typer(experiment.app, name="experiment")
+app.add_typer(database.app, name="database")
 app.add_typer(keys.app, name="keys")
 app.add_typer(records.predictions_app, name="predictions")
 app.add_typer(records.feedback_app, name="feedback")
@@ -82,6 +85,7 @@ app.command("rehearse")(rehearse.rehearse)
 app.command("compile")(lifecycle.compile_pipelines)
 app.command("submit")(cluster.submit)
 app.command("schedule")(cluster.schedule)
+app.command("train-worker")(training.train_worker)
 app.command("doctor")(doctor.doctor)
 
 

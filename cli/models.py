@@ -72,7 +72,7 @@ def serve(
     bundles: list[str] = typer.Argument(
         ..., metavar="BUNDLE...", help="Folders, s3:// addresses; with --store recipes."
     ),
-    port: int = typer.Option(8080, "--port", min=0, max=65535, help="HTTP port; 0 takes a free one."),
+    port: int = typer.Option(8080, "--port", "--http_port", min=0, max=65535, help="HTTP port; 0 takes a free one."),
     host: str = typer.Option("127.0.0.1", "--host", help="Device to listen on."),
     grpc_port: int | None = typer.Option(None, "--grpc-port", help="Serve gRPC too."),
     engine: str = typer.Option("auto", "--engine", help="Inference engine."),
@@ -81,14 +81,24 @@ def serve(
     store: str | None = typer.Option(None, "--store", help="Serve what is deployed in this store, and follow it."),
     role: str = typer.Option("whole", "--role", help="whole, or predictor: encoded tensors in, model outputs out."),
     predictor_host: str | None = typer.Option(
-        None, "--predictor-host", metavar="HOST:PORT", help="Be the transformer of this predictor."
+        None,
+        "--predictor-host",
+        "--predictor_host",
+        metavar="HOST:PORT",
+        help="Be the transformer of this predictor.",
     ),
     predictor_protocol: str = typer.Option("v2", "--predictor-protocol", help="v2 or grpc-v2."),
     policy: str | None = typer.Option(None, "--policy", help="Policy file (YAML) that overrides the decisions."),
     workers: int = typer.Option(1, "--workers", min=1, help="Processes that answer; one computes on one core."),
+    model_name: str | None = typer.Option(
+        None, "--model-name", "--model_name", metavar="NAME", help="Serve the one bundle under this name."
+    ),
     as_json: bool = Json,
 ) -> None:
-    """Serve bundles over KServe's protocols until a signal. Logs are JSON lines on standard error."""
+    """Serve bundles over KServe's protocols until a signal. Logs are JSON lines on standard error.
+
+    KServe's controller starts transformers with --model_name, --predictor_host and --http_port.
+    """
     from frontdesk.serving.workers import serve as start
 
     del as_json  # the logs are JSON already
@@ -106,6 +116,7 @@ def serve(
         predictor_host=predictor_host,
         predictor_protocol=predictor_protocol,
         policy=policy,
+        model_name=model_name,
     )
 
 

@@ -19,6 +19,7 @@ from frontdesk.storage import canonical_json
 Json = typer.Option(False, "--json", help="Print the result as JSON.")
 Recipe = typer.Argument(..., help=f"One of {', '.join(names())}.")
 Columns = typer.Option(None, "--columns", help="Column mapping (YAML). Without it: the simulator's columns.")
+ClusterFile = typer.Option(None, "--cluster", help="File of what steps get on the cluster (YAML).", metavar="FILE")
 
 Taxonomy = typer.Option(None, "--taxonomy", help="Label file (YAML), a path or s3://: its labels are used.")
 TaxonomyVersion = typer.Option(None, "--taxonomy-version", help="The labels of this day (ISO). Without it: the newest.")

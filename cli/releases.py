@@ -12,7 +12,6 @@ import typer
 
 from frontdesk.cli.data import check_recipe
 from frontdesk.cli.output import Json, Recipe, console, print_json
-from frontdesk.database import opened
 from frontdesk.errors import UsageError
 from frontdesk.recipes import names
 from frontdesk.settings import settings
@@ -32,6 +31,7 @@ _By = typer.Option(None, "--by", help="Who says so. Without it: the user of this
 @contextmanager
 def _places(store: str | None) -> Iterator[tuple[Database, Store, Registry]]:
     """Open database, store and registry of the settings."""
+    from frontdesk.database import opened
     from frontdesk.registry import Registry, registry_address
     from frontdesk.storage import Store
 
@@ -106,6 +106,7 @@ def start(
 @app.command("status")
 def status(recipe: str = Recipe, as_json: bool = Json) -> None:
     """Show where the newest rollout stands, and why."""
+    from frontdesk.database import opened
     from frontdesk.database.rollouts import latest_rollout, read_counts
 
     check_recipe(recipe)
@@ -191,6 +192,7 @@ def watch(
 
 
 def _move(recipe: str, how: Callable[[Any, datetime], Progress], as_json: bool) -> None:
+    from frontdesk.database import opened
     from frontdesk.database.rollouts import change
 
     check_recipe(recipe)

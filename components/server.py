@@ -63,9 +63,17 @@ class Server:
         address: ``http://host:port``; None for the one of the cluster that this process runs in.
         namespace: on a server with several users.
         token_file: of a bearer token.
+        service_account: of the runs; None for the server's own.
     """
 
-    def __init__(self, address: str | None, *, namespace: str | None = None, token_file: str | None = None) -> None:
+    def __init__(
+        self,
+        address: str | None,
+        *,
+        namespace: str | None = None,
+        token_file: str | None = None,
+        service_account: str | None = None,
+    ) -> None:
         self._where = (address or "the cluster's pipeline server").rpartition("@")[2]
         token = None
         if token_file is not None:
@@ -76,15 +84,29 @@ class Server:
         with self._answering(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the SDK, about releases
             self._client = sdk.Client(host=address, namespace=namespace or "kubeflow", existing_token=token)
-        self._namespace = namespace
+        self._namespace, self._service_account = namespace, service_account
 
     @classmethod
-    def of_settings(cls) -> Server:
-        """Return the server that the settings name. Raises `UsageError` where they name none."""
+    def of_settings(cls, service_account: str | None = None) -> Server:
+        """Return the server that the settings name. Raises `UsageError` where they name none.
+
+        Args:
+            service_account: of the runs; None for that of the settings.
+        """
         chosen = settings()
         if chosen.kfp is None:
             raise UsageError("no pipeline server is set", where="FRONTDESK_KFP", remedy="Set it to http://HOST:PORT")
-        return cls(chosen.kfp, namespace=chosen.kfp_namespace, token_file=chosen.kfp_token_file)
+        return cls(
+            chosen.kfp,
+            namespace=chosen.kfp_namespace,
+            token_file=chosen.kfp_token_file,
+            service_account=service_account or chosen.kfp_service_account,
+        )
+
+    def check(self) -> None:
+        """Ask the server something that changes nothing."""
+        with self._answering():
+            self._client.list_experiments(page_size=1, namespace=self._namespace)
 
     def ensure_version(self, pipeline: str, path: Path) -> Version:
         """Return the version of a pipeline that a compiled file is, uploaded where the server does not have it."""
@@ -121,6 +143,7 @@ class Server:
                 params=dict(parameters),
                 pipeline_id=version.pipeline_id,
                 version_id=version.version_id,
+                service_account=self._service_account,
             )
         event(_log, "run_started", name=name, run=run.run_id)
         return str(run.run_id)
@@ -161,6 +184,7 @@ class Server:
                 pipeline_id=version.pipeline_id,
                 version_id=version.version_id,
                 enabled=enabled,
+                service_account=self._service_account,
             )
         event(_log, "schedule_made", name=name, cron=cron)
         return str(made.recurring_run_id)

@@ -16,6 +16,7 @@ import orjson
 
 from frontdesk import progress
 from frontdesk.errors import BundleError, GateRefused, UnreadableFile, UntrustedBundle
+from frontdesk.inference_service import serving_by_settings
 from frontdesk.logs import event
 from frontdesk.recipes import jobs
 from frontdesk.registry import Registry, Version
@@ -122,10 +123,16 @@ def deploy(
 
 
 def switch(store: Store, registry: Registry, recipe: str, version: Version) -> None:
-    """Make a registered version the deployed one; a second time changes nothing. Raises `StorageError`."""
+    """Make a registered version the deployed one; a second time changes nothing.
+
+    Raises:
+        StorageError: a store or the registry does not answer.
+        GateRefused, ClusterError: its InferenceService did not take it over; see `frontdesk.inference_service`.
+    """
     jobs(recipe).publish(version.bundle)
-    store.put(_pointer(version), "models", recipe, CURRENT)
-    registry.promote(recipe, version.number)
+    with serving_by_settings(recipe, version, current(store, recipe)):
+        store.put(_pointer(version), "models", recipe, CURRENT)
+        registry.promote(recipe, version.number)
     event(_log, "deployed", recipe=recipe, model_id=version.model_id, version=version.number)
 
 

@@ -31,6 +31,7 @@ FrontdeskError                      1   500
 ├── TransferError                   1   500   a tensor file does not have the digest of its manifest
 ├── TrainingError                   1   500   the loss is not finite, no labelled row is left, ...
 ├── PipelineServerError             1   502   Kubeflow Pipelines refused or did not answer
+├── ClusterError                    1   502   a Kubernetes API server refused or did not answer
 ├── WriteBackFailed                 1   502   a desk did not take an answer
 └── MissingTool                     1   500   Java, an object-store binary, ...
 """
@@ -263,6 +264,13 @@ class PipelineServerError(FrontdeskError):
     """The pipeline server refused, or did not answer."""
 
     code = "pipeline_server"
+    status = 502
+
+
+class ClusterError(FrontdeskError):
+    """A Kubernetes API server refused, or did not answer."""
+
+    code = "cluster"
     status = 502
 
 

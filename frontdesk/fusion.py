@@ -196,6 +196,7 @@ def prove_in_spark(bundle: Path) -> int:
         MissingTool: there is no Java.
     """
     from frontdesk.preprocessing.spark_scoring import score
+    from frontdesk.preprocessing.spark_session import session
 
     here = LabelBundle.load(bundle, engine=PORTABLE)  # the fastest may compute in fewer bits
     spec, golden = here.spec, read_golden(bundle)
@@ -206,7 +207,8 @@ def prove_in_spark(bundle: Path) -> int:
         categorical=tuple(spec.categorical),
         numeric=tuple(name for name in spec.numeric if name != CREATED_AT),
     )
-    with tempfile.TemporaryDirectory(prefix="frontdesk-golden-") as folder:
+    # The bundle and its rows lie on this machine, so its own workers score them, whatever the master of the tables is.
+    with tempfile.TemporaryDirectory(prefix="frontdesk-golden-") as folder, session(master="local[1]"):
         source, target = Path(folder) / "rows.parquet", Path(folder) / "scores"
         inputs = golden_table(golden.columns, {}, spec)
         pq.write_table(inputs.rename_columns([name.removeprefix(INPUT) for name in inputs.column_names]), source)

@@ -73,6 +73,7 @@ class Registry:
         """The MLflow client, imported at first use: the import takes seconds, and a new database as long again."""
         if self._made is None:
             os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "1", "GIT_PYTHON_REFRESH": "quiet"}
+            os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
             if self.address.startswith("sqlite:///"):
                 Path(self.address.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
             with warnings.catch_warnings():

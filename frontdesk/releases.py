@@ -38,6 +38,7 @@ from frontdesk.database.rollouts import Stored, active_rollouts, latest_rollout,
 from frontdesk.deployment import current, gate_of, offer, switch
 from frontdesk.errors import GateRefused, UnreadableFile, UsageError
 from frontdesk.golden_questions import golden_questions
+from frontdesk.inference_service import of_settings
 from frontdesk.logs import event
 from frontdesk.registry import Registry, Version
 from frontdesk.rollout import Plan, read_plan
@@ -175,10 +176,21 @@ def restore(
 
 
 def roll_out_by_settings(store: Store, registry: Registry, recipe: str) -> Callable[[Version, float], None] | None:
-    """Return what moves traffic to a version by the steps of the settings, None where they name none."""
+    """Return what moves traffic to a version by the steps of the settings, None where they name none.
+
+    Raises:
+        UsageError: the recipe has an InferenceService of one model, which cannot serve two.
+    """
     if settings().rollout is None:
         return None
     plan = read_plan(settings().rollout)
+    services = of_settings()
+    if services is not None and services.template(recipe) is not None:
+        raise UsageError(
+            "a rollout in steps needs servers that follow the store",
+            where="FRONTDESK_ROLLOUT",
+            remedy=f"Set recipes.{recipe}.followStore in the chart, or let the rollout out",
+        )
 
     def roll_out(version: Version, seconds: float) -> None:
         database = open_database()

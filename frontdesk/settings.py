@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import ValidationError
+from pydantic import Field, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from frontdesk.errors import UsageError
@@ -36,6 +36,7 @@ class Settings(BaseSettings):
     """Steps by which a deployed model is replaced, in percent: ``5,25,100``; or a `frontdesk.rollout.Plan` as JSON.
     Default: at once."""
     spark_master: str = "local[*]"
+    """``local[N]``; any master that Spark knows; ``k8s``, the cluster that this pod runs in (`SparkOnKubernetes`)."""
     spark_memory: str = "2g"
     """Heap of the driver, which is also the executor in local mode."""
     spark_jars: str = ""
@@ -53,6 +54,14 @@ class Settings(BaseSettings):
     """Namespace of the pipelines on a server with several users."""
     kfp_token_file: str | None = None
     """File of the bearer token for that server. Default: none is sent."""
+    kfp_service_account: str | None = None
+    """Service account of the runs on that server. Default: the server's own."""
+    cluster: str | None = None
+    """File of what pipeline steps get on a cluster (YAML, ``docs/pipelines.md``). Default: built in."""
+    serving_namespace: str | None = None
+    """Namespace whose InferenceServices the deploy step changes (``docs/pipelines.md``). Default: it changes none."""
+    serving_seconds: float = 600.0
+    """How long a new model may take until its InferenceService answers; then the former one comes back."""
     policy: str | None = None
     """Policy file that overrides the decisions of served bundles (``docs/decisions.md``). Default: the bundles' own."""
     redis: str | None = None
@@ -79,6 +88,74 @@ class Settings(BaseSettings):
     log_level: str = "INFO"
     image: str = "registry.example.com/frontdesk/python-pipelines:0.1.0"
     """Image of the pipeline steps on a cluster."""
+
+
+_Memory = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*[mg]$")]
+_Quantity = Annotated[str, StringConstraints(pattern=r"^([1-9][0-9]*m|[0-9]*\.?[0-9]*[1-9][0-9]*)$")]
+_Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
+_Port = Annotated[int, Field(ge=1024, le=65535)]
+
+
+class SparkOnKubernetes(BaseSettings):
+    """Executors as pods, beside a driver that runs in a step's pod (``docs/spark.md``)."""
+
+    model_config = SettingsConfigDict(env_prefix="FRONTDESK_SPARK_", frozen=True, extra="ignore")
+
+    namespace: _Name | None = None
+    """Where the executors run. Default: the driver's own namespace."""
+    image: str | None = None
+    """Image of the executors: the driver's own. Default: ``FRONTDESK_IMAGE``."""
+    executors: int = Field(2, ge=1)
+    executor_cores: int = Field(1, ge=1)
+    """Tasks that an executor computes at once."""
+    executor_cpu: _Quantity = "1"
+    """Processor time that an executor's pod asks for; it may use more where the node has it."""
+    executor_memory: _Memory = "1g"
+    """Heap of an executor."""
+    executor_overhead: _Memory = "1g"
+    """Memory of an executor's pod beside the heap: its Python processes, one per core."""
+    executor_service_account: _Name | None = None
+    """Service account of the executors, for the pull secrets of their image: they get no token of it. Default: the
+    namespace's."""
+    s3_secret_name: _Name | None = None
+    """Secret with ``AWS_ACCESS_KEY_ID`` and ``AWS_SECRET_ACCESS_KEY`` that executors reach the store with. Default:
+    none, where the nodes themselves are allowed to."""
+    driver_pod: _Name | None = None
+    """Pod of the driver, which owns the executors. Default: what Kubeflow Pipelines says, else the host's name."""
+    driver_host: str | None = None
+    """Address at which executors find the driver. Default: the pod's own."""
+    driver_port: _Port = 7078
+    block_port: _Port = 7079
+    """Of the block managers, the driver's and the executors'. Both ports are fixed for network policies."""
+
+
+class TrainNodes(BaseSettings):
+    """Training by several pods, started by the train step (``docs/training-nodes.md``)."""
+
+    model_config = SettingsConfigDict(env_prefix="FRONTDESK_TRAIN_", frozen=True, extra="ignore")
+
+    nodes: int = Field(1, ge=1, le=1024)
+    """How many. With one, the step trains by itself. It decides how long a training takes, not what comes out."""
+    processes: int = Field(1, ge=1, le=64)
+    """Processes per node: as many as it has GPUs."""
+    kind: Literal["TrainJob", "PyTorchJob"] = "TrainJob"
+    """Object that starts them: of Kubeflow Trainer (v2), or of the Training Operator (v1)."""
+    backend: Literal["auto", "gloo", "nccl"] = "auto"
+    """How the processes talk: ``nccl`` between GPUs, ``gloo`` otherwise; ``auto`` by what a node has."""
+    namespace: _Name | None = None
+    """Default: the step's own."""
+    service_account: _Name | None = None
+    """Of the nodes' pods, for the pull secrets of their image: they get no token of it. Default: the namespace's."""
+    s3_secret_name: _Name | None = None
+    """Secret with ``AWS_ACCESS_KEY_ID`` and ``AWS_SECRET_ACCESS_KEY`` for the store. Default: none."""
+    cpu: _Quantity = "8"
+    memory: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*(Mi|Gi)$")] = "32Gi"
+    accelerator: str = "nvidia.com/gpu"
+    accelerators: int = Field(0, ge=0)
+    """GPUs per node, by the resource's name; 0 trains on processors."""
+    restarts: int = Field(3, ge=0)
+    """How often all nodes are started anew, from the checkpoint, after one of them ended."""
+    hours: int = Field(24, ge=1)
 
 
 @functools.cache

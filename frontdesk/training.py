@@ -19,9 +19,11 @@ import orjson
 import torch
 import torch.nn.functional as F
 from safetensors.numpy import save_file as save_arrays
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from safetensors.torch import save_file
+from torch import Tensor
 
+from frontdesk.checkpoint import Checkpoint
+from frontdesk.distributed import ALONE, Workers
 from frontdesk.errors import TrainingError
 from frontdesk.evaluation.calibration import fit_temperature
 from frontdesk.logs import event
@@ -43,13 +45,22 @@ _CHUNK = 65_536
 _VALIDATION_ROWS = (50, 10_000)
 
 
-def train(tensors: Path, work: Path, parameters: TicketParameters) -> Path:
+def train(
+    tensors: Path,
+    work: Path,
+    parameters: TicketParameters,
+    *,
+    group: Workers = ALONE,
+    checkpoints: str | None = None,
+) -> Path:
     """Train the ticket network on transferred tensors.
 
     Args:
         tensors: folder made by `frontdesk.tensors.transfer`.
         work: folder of this training; a finished one is returned as it is, an interrupted one goes on.
         parameters: knobs.
+        group: the processes that share the work; the first one's folder counts, and the others write nothing.
+        checkpoints: folder or ``s3://`` address of checkpoints that outlives this machine; default in `work`.
 
     Returns:
         ``work/network``: ``weights.safetensors``, ``config.json``, ``history.json``, ``validation.safetensors``
@@ -59,15 +70,17 @@ def train(tensors: Path, work: Path, parameters: TicketParameters) -> Path:
         TrainingError: no labelled row, or a loss that is not finite.
     """
     folder = work / "network"
-    if (folder / MANIFEST).is_file():
+    if group.from_first(b"finished" if (folder / MANIFEST).is_file() else None) is not None:
         return folder
     torch.set_num_threads(settings().threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     spec = Spec.from_json(orjson.loads((tensors / "spec.json").read_bytes()))
     data = TensorSet.open(tensors, "train")
-    trainer = Trainer(spec, data, work / ".checkpoints", parameters)
+    trainer = Trainer(spec, data, checkpoints or work / ".checkpoints", parameters, group)
     trainer.run()
-    trainer.save(folder)
+    if group.first:
+        trainer.save(folder)
+    group.wait()
     return folder
 
 
@@ -208,11 +221,19 @@ class Trainer:
         data: the training split.
         checkpoints: folder of checkpoints.
         parameters: knobs.
+        group: the processes that share the work.
     """
 
-    def __init__(self, spec: Spec, data: TensorSet, checkpoints: Path, parameters: TicketParameters) -> None:
-        self.spec, self.data, self.parameters = spec, data, parameters
-        self.device = device_of(settings().device)
+    def __init__(
+        self,
+        spec: Spec,
+        data: TensorSet,
+        checkpoints: Path | str,
+        parameters: TicketParameters,
+        group: Workers = ALONE,
+    ) -> None:
+        self.spec, self.data, self.parameters, self.group = spec, data, parameters, group
+        self.device = group.place(device_of(settings().device))
         self.bfloat16 = parameters.precision == "bfloat16" or (
             parameters.precision == "auto" and self.device.type == "cuda" and torch.cuda.is_bf16_supported()
         )
@@ -230,6 +251,8 @@ class Trainer:
         tables = {id(parameter) for parameter in wide}
         rest = [parameter for parameter in self.network.parameters() if id(parameter) not in tables]
         start_at_naive_bayes(self.network, data, self.rows)
+        group.same_start(self.network)
+        self.dense, self.sparse = rest, wide
         self.adam = torch.optim.AdamW(rest, lr=parameters.rate, weight_decay=parameters.weight_decay)
         self.descent = torch.optim.SGD(wide, lr=parameters.wide_rate * parameters.batch)
         self.feed = Feed(data, self.device)
@@ -276,7 +299,8 @@ class Trainer:
                     self._finish_epoch(epoch, float(self.running_loss) / self.steps_per_epoch, rate)
                     self.running_loss.zero_()
                 if time.monotonic() - saved > self.parameters.checkpoint_seconds or self.step == self.steps:
-                    self._save_checkpoint()
+                    if self.group.first:
+                        self._save_checkpoint()
                     saved = time.monotonic()
 
     def _order(self, epoch: int) -> list[np.ndarray]:
@@ -298,17 +322,22 @@ class Trainer:
         torch.manual_seed(self.parameters.seed * 1_000_003 + self.step)
         share = self.step / self.steps
         factor = min(1.0, share / _WARM_UP + 1e-3) * 0.5 * (1 + math.cos(math.pi * share))
+        part = self.network.part = self.group.part(len(batch.ids))
+        rows = part.rows if part else slice(None)
         for optimiser, rate in ((self.adam, self.parameters.rate), (self.descent, self._wide_rate(batch))):
             for group in optimiser.param_groups:
                 group["lr"] = rate * factor
             optimiser.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            logits = self.network(batch.ids, batch.categories, batch.numbers)
-        loss: Tensor = self.loss(logits, batch.labels)
+            logits = self.network(batch.ids[rows], batch.categories[rows], batch.numbers)
+        loss: Tensor = self.loss(logits, {head: labels[rows] for head, labels in batch.labels.items()})
+        if part:
+            loss = loss * ((rows.stop - rows.start) / part.of)
         loss.backward()  # type: ignore[no-untyped-call]
+        total = self.group.sum_gradients(self.dense, self.sparse, loss.detach())
         self.adam.step()
         self.descent.step()
-        return loss.detach()
+        return total
 
     def _wide_rate(self, batch: Batch) -> float:
         return self.parameters.wide_rate * len(batch.ids)
@@ -316,6 +345,8 @@ class Trainer:
     def _finish_epoch(self, epoch: int, loss: float, rate: float) -> None:
         if not math.isfinite(loss):
             raise TrainingError(f"the loss is {loss} in epoch {epoch + 1}", remedy="Lower --set rate or wide_rate")
+        if not self.group.first:
+            return
         line: dict[str, Any] = {"epoch": epoch + 1, "loss": loss}
         for head, (logits, labels) in self._validate().items():
             if len(labels):
@@ -327,6 +358,7 @@ class Trainer:
     def _validate(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Return ``{head: (logits float32 [n, K], labels int32 [n])}`` of the held-out rows that have the label."""
         self.network.eval()
+        self.network.part = None
         chunks = [self.held_out[start : start + 256] for start in range(0, len(self.held_out), 256)]
         logits: dict[str, list[np.ndarray]] = {head: [] for head in self.spec.labels}
         labels: dict[str, list[np.ndarray]] = {head: [] for head in self.spec.labels}
@@ -346,6 +378,7 @@ class Trainer:
     def save(self, folder: Path) -> None:
         """Add the margin expert, fit the temperatures and write the finished network, manifest last."""
         self.network.eval()
+        self.network.part = None
         if self.network.numbers is not None:
             self.network.numbers.silence_constant()
         add_margin_expert(self.network, self.data, self.rows)
@@ -376,59 +409,13 @@ class Trainer:
         self.checkpoint.save(self.network, self.adam, values)
 
     def _restore(self) -> None:
-        if (values := self.checkpoint.restore(self.network, self.adam)) is None:
+        content = self.group.from_first(self.checkpoint.read())
+        if content is None:
             return
+        values = self.checkpoint.apply(content, self.network, self.adam)
         self.step, self.history = values["step"], values["history"]
         self.running_loss.fill_(values["running_loss"])
         event(_log, "training_resumed", step=self.step, of=self.steps)
-
-
-class Checkpoint:
-    """The newest state of a run, replaced by renaming: one that was half written never counts.
-
-    Args:
-        folder: where it lives.
-        key: digest of data and parameters; a checkpoint of another run is ignored.
-    """
-
-    def __init__(self, folder: Path, key: str) -> None:
-        self.path = folder / f"{key[:20]}.safetensors"
-
-    def save(self, network: nn.Module, optimiser: torch.optim.Optimizer, values: dict[str, Any]) -> None:
-        """Replace the checkpoint. Plain values travel in the header of the same file, so that both are of one step."""
-        tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
-        for index, state in optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{index}.{name}": value for name, value in state.items()}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_suffix(".tmp")
-        host = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        save_file(host, temporary, metadata={"values": orjson.dumps(values).decode()})
-        temporary.replace(self.path)
-
-    def restore(self, network: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Any] | None:
-        """Put the newest state into a network and its optimiser; return the plain values, None where there is none."""
-        if not self.path.is_file():
-            return None
-        from safetensors import safe_open
-
-        with safe_open(self.path, "pt") as file:
-            values: dict[str, Any] = orjson.loads(file.metadata()["values"])
-        weights: dict[str, Tensor] = {}
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in load_file(self.path).items():
-            kind, _, rest = name.partition(".")
-            if kind == "network":
-                weights[rest] = tensor
-            else:
-                index, _, key = rest.partition(".")
-                state.setdefault(int(index), {})[key] = tensor
-        network.load_state_dict(weights)
-        optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
-        return values
-
-    def clear(self) -> None:
-        """Remove the checkpoint of a finished run."""
-        self.path.unlink(missing_ok=True)
 
 
 _peaks: dict[tuple[str, torch.dtype], float] = {}

@@ -5,7 +5,7 @@ from typing import Any
 from kfp import dsl
 
 from frontdesk.components.materialise import materialise
-from frontdesk.pipelines.lifecycle import Cluster, place
+from frontdesk.pipelines.cluster import Cluster, place
 
 
 def build_features(cluster: Cluster | None = None) -> Any:

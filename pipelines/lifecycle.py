@@ -1,7 +1,6 @@
 """The lifecycle of a model: one pipeline for every recipe, on a laptop and on a cluster."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from kfp import dsl, kubernetes
@@ -14,53 +13,7 @@ from frontdesk.components.hold import hold
 from frontdesk.components.spark_preprocess import spark_preprocess
 from frontdesk.components.train import train
 from frontdesk.components.transfer import data_transfer
-
-
-@dataclass(frozen=True)
-class Share:
-    """What one step asks of a cluster: requests and limits in Kubernetes units, and its longest time."""
-
-    cpu: str
-    memory: str
-    cpu_limit: str
-    memory_limit: str
-    hours: int
-
-
-_SHARES = {
-    "etl": Share("2", "4Gi", "4", "8Gi", 2),
-    "spark_preprocess": Share("4", "8Gi", "8", "16Gi", 4),
-    "data_transfer": Share("1", "1Gi", "2", "2Gi", 2),
-    "train": Share("8", "32Gi", "16", "64Gi", 24),
-    "fuse": Share("4", "16Gi", "8", "32Gi", 4),
-    "gate": Share("1", "4Gi", "2", "8Gi", 1),
-    "deploy": Share("500m", "2Gi", "2", "4Gi", 192),  # a person may take a week to approve
-    "hold": Share("500m", "2Gi", "2", "4Gi", 1),
-    "materialise": Share("2", "4Gi", "4", "8Gi", 2),
-    "monitor": Share("1", "2Gi", "2", "4Gi", 1),
-    "retrain": Share("500m", "2Gi", "2", "4Gi", 1),
-}
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """What KFP takes when a pipeline is compiled, not when it runs.
-
-    Attributes:
-        volume: persistent volume claim that is the training node's disk; transfer, train and fuse share it.
-        mount: where the claim is mounted.
-        accelerator: resource name of the GPUs of `train`.
-        accelerators: how many; 0 trains on CPUs.
-        retries: further attempts of a step that failed, after 30 seconds, doubling to 10 minutes.
-        shares: what each step asks for.
-    """
-
-    volume: str = "frontdesk-work"
-    mount: str = "/var/lib/frontdesk"
-    accelerator: str = "nvidia.com/gpu"
-    accelerators: int = 1
-    retries: int = 2
-    shares: Mapping[str, Share] = field(default_factory=lambda: _SHARES)
+from frontdesk.pipelines.cluster import Cluster, place
 
 
 class Outcome(NamedTuple):
@@ -177,15 +130,3 @@ def build(recipe: str = "ticket", cluster: Cluster | None = None) -> Any:
         )
 
     return lifecycle
-
-
-def place(task: dsl.PipelineTask, name: str, cluster: Cluster) -> None:
-    """Say what a step's pod needs and how often it is tried."""
-    share = cluster.shares[name]
-    task.set_cpu_request(share.cpu).set_cpu_limit(share.cpu_limit)
-    task.set_memory_request(share.memory).set_memory_limit(share.memory_limit)
-    task.set_retry(cluster.retries, backoff_duration="30s", backoff_factor=2, backoff_max_duration="600s")
-    kubernetes.set_timeout(task, share.hours * 3600)
-    if name == "train" and cluster.accelerators:
-        task.set_accelerator_type(cluster.accelerator).set_accelerator_limit(cluster.accelerators)
-        kubernetes.add_toleration(task, key=cluster.accelerator, operator="Exists", effect="NoSchedule")

@@ -6,7 +6,7 @@ from kfp import dsl
 
 from frontdesk.components.monitor import monitor
 from frontdesk.components.retrain import retrain as start
-from frontdesk.pipelines.lifecycle import Cluster, place
+from frontdesk.pipelines.cluster import Cluster, place
 
 
 def build_monitoring(recipe: str = "ticket", cluster: Cluster | None = None) -> Any:

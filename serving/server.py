@@ -61,12 +61,14 @@ def serve(
     predictor_protocol: str = "v2",
     look_seconds: float = LOOK_SECONDS,
     policy: str | None = None,
+    model_name: str | None = None,
     limits: Limits = Limits(),  # noqa: B008 - frozen
     worker: Worker | None = None,
 ) -> None:
     """Serve bundles until SIGTERM or SIGINT; requests in flight are finished first.
 
-    The first bundle of a recipe is served under the recipe's name, a further one as ``<recipe>-<model_id[:8]>``.
+    The first bundle of a recipe is served under the recipe's name, a further one as ``<recipe>-<model_id[:8]>``; one
+    alone under ``model_name``, if that is given.
 
     Args:
         bundles: folders or ``s3://`` addresses; with ``store``, recipes, and ``<recipe>-candidate`` for what a rollout
@@ -82,6 +84,7 @@ def serve(
         predictor_protocol: ``v2`` or ``grpc-v2``.
         look_seconds: between two looks at the store.
         policy: file that overrides the bundles' decisions, see `frontdesk.policy_file`; without it, the setting.
+        model_name: what the one bundle is called; not with ``store``.
         limits: see `Limits`.
         worker: which one of several this process is; it listens on their socket instead of ``port``.
 
@@ -117,9 +120,14 @@ def serve(
             return TransformerModel(name, open_bundle, limits, asker_for(predictor_host, predictor_protocol))
         return BundleModel(name, open_bundle, limits)
 
+    if model_name is not None and (store is not None or len(bundles) != 1):
+        raise UsageError("only one bundle can have a name", where="--model-name", remedy="Leave the name out")
     if store is None:
         watchers: list[Watcher] = []
-        models = [model(name, functools.partial(load, place)) for name, place in served_names(bundles).items()]
+        places = served_names(bundles)
+        if model_name is not None:
+            places = {model_name: next(iter(places.values()))}
+        models = [model(name, functools.partial(load, place)) for name, place in places.items()]
     else:
         deployed = {name: Deployed(Store(store), name, load) for name in bundles}
         for one in deployed.values():

@@ -34,6 +34,7 @@ def put_tensors(
     *,
     order: Sequence[int] | None = None,
     files: int = 2,
+    spec: Spec | None = None,
 ) -> None:
     """Publish arrays as the training split; ``order`` gives the row number that each stored row claims to have."""
     rows = len(arrays.ids)
@@ -43,7 +44,7 @@ def put_tensors(
     table = pa.Table.from_batches(
         [pack(shuffled, {head: values[places] for head, values in labels.items()}, pa.array(claimed))]
     )
-    spec = Spec(
+    spec = spec or Spec(
         recipe="ticket",
         text=("body",),
         categorical={f"c{place}": ("a",) for place in range(arrays.categories.shape[1])},

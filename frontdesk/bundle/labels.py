@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ from frontdesk.text.cleaning import clean
 
 _REMEDY = "Copy the bundle again from where it was made"
 _DAY_SECONDS = 86_400.0
+Embedding = Callable[[Mapping[str, Sequence[Any]], int], np.ndarray]
 _answers = TypeAdapter(list[Prediction])
 
 
@@ -62,13 +63,16 @@ class LabelBundle(Bundle):
         spec, policy, taxonomy: parsed parts; the labels are those that answers are in.
         model: gives probabilities of the labels that it was trained with: an engine, or the classical model.
         lineage: how those stand in time.
-        prototypes: ``{head: places of its labels}``; empty for a model that gives texts no vectors.
+        prototypes: ``{head: places of its labels}`` in the space of `embedding`; empty where there are none.
         history: the label file that answers are by; None where there is none.
         served: the policy file that decides; None where the bundle's own policy does.
         linear_part: what of the model is linear in the words; None where nothing is.
+        embedding: columns as the model takes them, and their rows -> the model's places of their texts, float
+            [rows, D]; None for a model that has none.
     """
 
     linear_part: LinearPart | None = None
+    embedding: Embedding | None = None
 
     def __init__(self, folder: Path, manifest: dict[str, Any], spec: Spec, model: Model) -> None:
         super().__init__(folder, manifest)
@@ -159,10 +163,6 @@ class LabelBundle(Bundle):
         made._unknown = None if served.scope is None else UnknownWords(self.spec)
         return made
 
-    def vectors(self, columns: Mapping[str, Sequence[Any]], rows: int) -> np.ndarray:
-        """Return what `prototypes` compares, float [rows, D]; asked only of a model that has them."""
-        raise NotImplementedError
-
     def _newcomers(
         self, history: History, view: TaxonomyView, counts: Mapping[str, Sequence[int]]
     ) -> dict[str, Prototypes]:
@@ -170,13 +170,13 @@ class LabelBundle(Bundle):
         found = {}
         for head, tree in view.taxonomy.heads.items():
             known = self.prototypes.get(head) if head in history.heads else None
-            if known is None:
+            if known is None or self.embedding is None:
                 continue
             few = {label for label, rows in zip(tree.labels, counts[head], strict=True) if rows < MIN_EXAMPLES}
             texts = [(name, text) for name, text in history.prototype_texts(head, view.version) if name in few]
             if texts:
                 names, written = zip(*texts, strict=True)
-                vectors = self.vectors({self.spec.text[-1]: written}, len(written))
+                vectors = self.embedding({self.spec.text[-1]: written}, len(written))
                 found[head] = known.extended(vectors, names)
         return found
 
@@ -211,8 +211,8 @@ class LabelBundle(Bundle):
             made = {head: Projected(values, np.zeros(rows, np.float32)) for head, values in trained.items()}
         else:
             made = self._view.apply(dict(trained), columns)
-        if self._new:
-            vectors = self.vectors(columns, rows)
+        if self._new and self.embedding is not None:
+            vectors = self.embedding(columns, rows)
             for head, prototypes in self._new.items():
                 labels = self.taxonomy.heads[head].labels
                 told = introduce(made[head].probabilities, labels, prototypes, vectors)

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from frontdesk.database.engine import Database, insert_once
-from frontdesk.database.tables import Experiment, Outcome, Prediction
+from frontdesk.database.tables import Experiment, ExperimentResult, Outcome, Prediction
 from frontdesk.errors import NotFound, UsageError
 
 RUNNING, STOPPED = "running", "stopped"
@@ -81,6 +81,37 @@ def list_experiments(database: Database, *, running: bool = False) -> list[Regis
         statement = statement.where(Experiment.state == RUNNING)
     with database.reading() as connection:
         return [Registered(**row._mapping) for row in connection.execute(statement)]
+
+
+@dataclass(frozen=True)
+class Result:
+    """The newest analysis of an experiment; see `frontdesk.database.tables.ExperimentResult`."""
+
+    content: dict[str, Any]
+    made_at: datetime
+
+
+def keep_result(database: Database, name: str, content: dict[str, Any], report: str, *, now: datetime) -> None:
+    """Keep an analysis in place of the last one of the experiment."""
+    values = {"name": name, "content": content, "report": report, "made_at": now}
+    with database.writing() as connection:
+        if not insert_once(connection, ExperimentResult, values):
+            mine = ExperimentResult.name == name
+            connection.execute(sa.update(ExperimentResult).where(mine).values(**values))
+
+
+def kept_results(database: Database) -> dict[str, Result]:
+    """Return the newest analysis of every experiment that has one, by name."""
+    columns = sa.select(ExperimentResult.name, ExperimentResult.content, ExperimentResult.made_at)
+    with database.reading() as connection:
+        return {row.name: Result(row.content, row.made_at) for row in connection.execute(columns)}
+
+
+def kept_report(database: Database, name: str) -> str | None:
+    """Return the page of an experiment's newest analysis, None where there is none."""
+    statement = sa.select(ExperimentResult.report).where(ExperimentResult.name == name)
+    with database.reading() as connection:
+        return connection.execute(statement).scalar_one_or_none()
 
 
 def experiment_cases(database: Database, name: str, head: str | None) -> Iterator[dict[str, Any]]:

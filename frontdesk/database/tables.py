@@ -391,3 +391,19 @@ class Experiment(Base):
     started_at: Mapped[datetime]
     stopped_at: Mapped[datetime | None]
     reason: Mapped[str | None] = mapped_column(sa.String(NAME))
+
+
+class ExperimentResult(Base):
+    """The newest analysis of an experiment.
+
+    Attributes:
+        content: as ``result.json`` has it (`frontdesk.experiments.analysis`).
+        report: the page with its pictures, HTML.
+    """
+
+    __tablename__ = "experiment_results"
+
+    name: Mapped[str] = mapped_column(sa.String(NAME), primary_key=True)
+    content: Mapped[dict[str, Any]]
+    report: Mapped[str] = mapped_column(sa.Text)
+    made_at: Mapped[datetime]

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from frontdesk.checkpoint import Checkpoint
 from frontdesk.email.batches import packed, shuffled
 from frontdesk.email.building import Separate
 from frontdesk.email.combination import per_label
@@ -26,7 +27,7 @@ from frontdesk.logs import event
 from frontdesk.progress import report
 from frontdesk.settings import settings
 from frontdesk.tensors import TensorSet
-from frontdesk.training import Batch, Checkpoint, Feed, device_of, peak_operations
+from frontdesk.training import Batch, Feed, device_of, peak_operations
 
 _log = logging.getLogger(__name__)
 _BACKWARD = 3  # a backward pass costs about two forward passes

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from frontdesk.bundle.absent import AbsentModel
@@ -39,13 +38,9 @@ class EmailBundle(LabelBundle):
         preparation: MailPreparation,
     ) -> None:
         super().__init__(folder, manifest, spec, model or AbsentModel())
-        self.preparation, self._engine = preparation, model
+        self.preparation = preparation
+        self.embedding = None if model is None else model.embedding
         self.prototypes = {} if model is None else load_prototypes(folder, spec.labels)
-
-    def vectors(self, columns: Mapping[str, Sequence[Any]], rows: int) -> np.ndarray:
-        """Return the places of prepared texts in the latent space, float32 [rows, D]."""
-        assert self._engine is not None
-        return self._engine.vectors(columns, rows)
 
     def prepared(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """Clean and mask the rows of a raw table."""

@@ -41,7 +41,7 @@ class WordTablesEngine:
         self._spec = spec
         self._encoder = Encoder(spec)
         try:
-            self._words = _Words(weights, network["widths"], spec)
+            self._words = Words(weights, network["widths"], spec)
             self._dense = _Dense(weights, network, spec)
         except (KeyError, ValueError) as error:
             raise BundleError("the weights do not fit the network of config.json", where=WEIGHTS) from error
@@ -76,7 +76,7 @@ class WordTablesEngine:
         return self._dense(texts, bags, levels, numbers)
 
 
-class _Words:
+class Words:
     """What a text comes to: its mean embedding and the peaks of its convolutions, and its bag of wide features."""
 
     def __init__(self, weights: Mapping[str, np.ndarray], widths: Sequence[int], spec: Spec) -> None:
@@ -245,7 +245,7 @@ class _Numbers:
 
 
 def _widest_first(widths: Sequence[int], filters: Sequence[int], embedding: int) -> np.ndarray:
-    """Return the combiner's text inputs in the order of `_Words`: the embedding, then the widest convolution first."""
+    """Return the combiner's text inputs in the order of `Words`: the embedding, then the widest convolution first."""
     starts = np.cumsum([embedding, *filters])
     order = sorted(range(len(widths)), key=lambda place: -widths[place])
     places = [np.arange(embedding), *(np.arange(starts[place], starts[place + 1]) for place in order)]

@@ -19,6 +19,7 @@ from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
 from torch import Tensor
 
+from frontdesk.checkpoint import Checkpoint
 from frontdesk.errors import TrainingError
 from frontdesk.intent.batches import Positions, batches, pad
 from frontdesk.intent.evgen import CONFIG, COUNTS, WEIGHTS
@@ -34,7 +35,7 @@ from frontdesk.logs import event
 from frontdesk.progress import report
 from frontdesk.settings import settings
 from frontdesk.storage import MANIFEST, canonical_json, describe, digest, write_atomically
-from frontdesk.training import Checkpoint, device_of
+from frontdesk.training import device_of
 
 _log = logging.getLogger(__name__)
 _WARM_UP = 0.05

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pyarrow as pa
 
-from frontdesk.monitoring import bags, measures, routing, texts
+from frontdesk.monitoring import bags, embeddings, measures, routing, texts
 from frontdesk.monitoring.habits import Parts, parts_of
 from frontdesk.monitoring.measures import Measured, Pair, TooFew
 from frontdesk.monitoring.verdict import Cause, Check, Level, Verdict
@@ -22,7 +22,7 @@ MARGIN = 1.25
 """A drift is larger than the largest change between parts of the reference by this factor; a watch only larger."""
 _MOST_STATISTICS = 3
 """Statistics of one column that a cause tells in words."""
-_STATISTICS = {"categorical": 3, "numeric": 2, "text": 1 + texts.STATISTICS, "bag": 2}
+_STATISTICS = {"categorical": 3, "numeric": 2, "text": 1 + texts.STATISTICS, "bag": 2, "places": 1}
 
 
 def compare(
@@ -117,7 +117,7 @@ def _measures(pair: Pair, each: Watched) -> list[Callable[[], Measured | list[Me
     """Return the statistics of a column, not yet computed."""
     name = each.name
     found: list[Callable[[], Measured | list[Measured]]] = []
-    if each.type != "bag":
+    if each.type not in ("bag", "places"):
         found.append(lambda: measures.missing_share(pair, name))
     if each.type == "categorical":
         found += [lambda: measures.level_shares(pair, name), lambda: measures.unseen_levels(pair, name)]
@@ -127,6 +127,8 @@ def _measures(pair: Pair, each: Watched) -> list[Callable[[], Measured | list[Me
         found.append(lambda: measures.number_distance(pair, name))
     elif each.type == "text":
         found.append(lambda: texts.text_measures(pair, name))
+    elif each.type == "places":
+        found.append(lambda: embeddings.place_distance(pair, name))
     else:
         found.append(lambda: bags.bag_measures(pair, name, "sessions"))
     return found

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frontdesk.errors import UsageError
 from frontdesk.monitoring.comparison import FALSE_ALARM_RATE, SAMPLE_ROWS, compare_windows
+from frontdesk.monitoring.slices import columns_named, compare_parts
 from frontdesk.monitoring.verdict import Verdict
 from frontdesk.monitoring.windows import Watched, Window
 from frontdesk.storage import canonical_json, write_atomically
@@ -28,6 +30,7 @@ def compare_files(
     bundle: str | None = None,
     taxonomy: str | None = None,
     taxonomy_version: str | None = None,
+    by: Sequence[str] = (),
     false_alarm_rate: float = FALSE_ALARM_RATE,
     seed: int = 0,
     with_evidently: bool = False,
@@ -41,6 +44,7 @@ def compare_files(
         columns: file of the column mapping; None: the simulator's columns.
         bundle: its answers to both tables are compared too.
         taxonomy, taxonomy_version: a label file: announced renames are no drift then.
+        by: columns whose values are compared by themselves too, under the same false-alarm rate.
         false_alarm_rate, seed: see `compare`.
         with_evidently: write Evidently's report whatever the verdict.
 
@@ -50,8 +54,14 @@ def compare_files(
     """
     from frontdesk.monitoring.report import render
 
-    windows, watched, time = _read(recipe, (reference, current), columns, bundle, taxonomy, taxonomy_version, seed)
-    verdict = compare_windows(windows[0], windows[1], watched, time=time, false_alarm_rate=false_alarm_rate, seed=seed)
+    uris = (reference, current)
+    windows, watched, time, named = _read(recipe, uris, columns, bundle, taxonomy, taxonomy_version, by, seed)
+    given: Any = {"time": time, "false_alarm_rate": false_alarm_rate / 2 if named else false_alarm_rate, "seed": seed}
+    verdict = compare_windows(windows[0], windows[1], watched, **given)
+    if named:
+        slices, notes = compare_parts(windows[0], windows[1], watched, named, **given)
+        told = (*verdict.notes, *notes)
+        verdict = replace(verdict, slices=slices, false_alarm_rate=false_alarm_rate, notes=told)
     beside = None
     if with_evidently or verdict.verdict == "drift":
         verdict, beside = _beside(windows, watched, verdict, out)
@@ -84,9 +94,10 @@ def _read(
     bundle: str | None,
     taxonomy: str | None,
     taxonomy_version: str | None,
+    by: Sequence[str],
     seed: int,
-) -> tuple[list[Window], list[Watched], str | None]:
-    """Return both windows, what is compared of them, and their time column."""
+) -> tuple[list[Window], list[Watched], str | None, list[Watched]]:
+    """Return both windows, what is compared of them, their time column, and the columns that make parts."""
     from frontdesk.label_jobs import columns_of, relabel_of
     from frontdesk.records import load_columns
 
@@ -97,11 +108,15 @@ def _read(
 
         if taxonomy or taxonomy_version:
             raise UsageError("intents have no label file", where="--taxonomy")
-        return [sessions.read_sessions(uri, mapping) for uri in uris], sessions.watched_sessions(mapping), sessions.TIME
+        watched = sessions.watched_sessions(mapping)
+        named = columns_named(by, watched)
+        return [sessions.read_sessions(uri, mapping) for uri in uris], watched, sessions.TIME, named
     from frontdesk.monitoring import predictions, records
     from frontdesk.recipes import jobs
 
     room: Any = jobs(recipe)
+    watched = records.watched_columns(mapping)
+    named = columns_named(by, watched)
     windows = []
     for uri in uris:
         reading = records.Reading(
@@ -111,12 +126,12 @@ def _read(
             prepare=room.prepare(room.parameters("{}"))[0],
             relabel=relabel_of(taxonomy, taxonomy_version, mapping),
             bundle=model,
+            by=tuple(each.name for each in named),
         )
         windows.append(records.read_window(uri, reading))
-    watched = records.watched_columns(mapping)
     if model is not None:
         watched += predictions.watched_answers(model, list(mapping.heads))
-    return windows, watched, records.TIME if mapping.created_at else None
+    return windows, watched, records.TIME if mapping.created_at else None, named
 
 
 def _opened(recipe: str, bundle: str, taxonomy: str | None, taxonomy_version: str | None) -> LabelBundle:

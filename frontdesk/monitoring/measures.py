@@ -98,10 +98,10 @@ def enough(reference: int, current: int) -> None:
 def missing_share(pair: Pair, name: str) -> Measured:
     """Compare the shares of rows without a value."""
     before, now = pair.reference.share_missing(name), pair.current.share_missing(name)
-    n, m = pair.sizes
+    n, m = pair.reference.rows_of(name), pair.current.rows_of(name)
     chance = chance_of_shares((before * n + now * m) / (n + m), n, m)
     empty = np.asarray(pair.reference.sample(name).column(name).is_null().to_numpy(), np.float64)
-    usual = habit(pair.parts(name), lambda rest, part: abs(empty[rest].mean() - empty[part].mean()), chance, pair.sizes)
+    usual = habit(pair.parts(name), lambda rest, part: abs(empty[rest].mean() - empty[part].mean()), chance, (n, m))
     score = abs(now - before)
     return Measured("missing_share", score, chance, usual, MISSING_FLOORS, score, lambda: phrases.missing(before, now))
 

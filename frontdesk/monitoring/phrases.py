@@ -71,3 +71,8 @@ def frequent_words(words: Sequence[str], before: npt.NDArray[np.float64], now: n
     gone = [i for i in order[::-1][:_MOST] if before[i] - now[i] > (now - before)[order[0]] / 2]
     said += [f"rarer: {quoted(words[i])} in {percent(now[i])}, {percent(before[i])} before" for i in gone[:1]]
     return "; ".join(said)
+
+
+def seldom_places(share: float, now: float) -> str:
+    """Say how many texts lie where the model has few of the reference's."""
+    return f"{percent(now)} of the texts lie where {percent(share)} of the reference's do"

@@ -38,6 +38,7 @@ class Reading:
         prepare: what the recipe does to texts before a model sees them; done to the sampled rows only.
         relabel: brings labels to one version.
         bundle: answers sampled rows, and its answers are compared too.
+        by: columns whose values make parts: every sample holds them.
     """
 
     columns: Columns
@@ -46,6 +47,7 @@ class Reading:
     prepare: Change | None = None
     relabel: Change | None = None
     bundle: LabelBundle | None = None
+    by: tuple[str, ...] = ()
 
 
 def watched_columns(columns: Columns) -> list[Watched]:
@@ -93,11 +95,11 @@ def read_window(uri: str, reading: Reading) -> Window:
     whole = texts.table()
     tables = [sample.table()]
     if columns.text and whole is not None:
-        tables.append(_prepared(whole, reading.prepare).select([*time, *columns.text]))
+        tables.append(_prepared(whole, reading.prepare).select([*time, *reading.by, *columns.text]))
     window = Window(tuple(table for table in tables if table is not None), rows, levels, missing, dict(reasons))
     if reading.bundle is None or whole is None:
         return window
-    return with_answers(window, whole, reading.bundle, TIME if time else None)
+    return with_answers(window, whole, reading.bundle, [*time, *reading.by])
 
 
 def _prepared(table: pa.Table, prepare: Change | None) -> pa.Table:

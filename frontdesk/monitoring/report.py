@@ -16,7 +16,7 @@ from frontdesk.monitoring.measures import OTHER, common_levels, levels_of
 from frontdesk.monitoring.phrases import quoted
 from frontdesk.monitoring.routing import crossed
 from frontdesk.monitoring.texts import describe, frequent, new_words
-from frontdesk.monitoring.verdict import Cause, Verdict
+from frontdesk.monitoring.verdict import LEVELS, Cause, Verdict
 from frontdesk.monitoring.windows import Watched, Window
 
 TEMPLATE = "report.html"
@@ -24,7 +24,15 @@ _MOST_PICTURES = 8
 
 
 def headline(verdict: Verdict) -> str:
-    """Say the verdict in one sentence."""
+    """Say the verdict in one sentence; a part that is worse than the whole is named too."""
+    worst = verdict.slices[0] if verdict.slices else None
+    if worst is None or LEVELS.index(worst.verdict) <= LEVELS.index(verdict.verdict):
+        return _of_the_whole(verdict)
+    part = f"{'drift' if worst.verdict == 'drift' else 'watch'} {worst.part}, {worst.causes[0].column} first"
+    return f"{_of_the_whole(verdict)} in the whole; {part}"
+
+
+def _of_the_whole(verdict: Verdict) -> str:
     if not verdict.causes:
         return "Stable: nothing changed that matters"
     columns = list(dict.fromkeys(cause.column for cause in verdict.causes if cause.level == verdict.verdict))
@@ -77,6 +85,7 @@ def render(
         headline=headline(verdict),
         lead=LEAD[verdict.verdict],
         shown=shown,
+        slices=[{"slice": one, "advice": advice(one.causes[0]) if one.causes else ""} for one in verdict.slices],
         evidently=evidently,
     )
 
@@ -89,6 +98,8 @@ def _picture(name: str, each: Watched, cause: Cause, reference: Window, current:
             crossed(w.sample(each.name), each.given, each.name, [cause.within], levels)[0] for w in (reference, current)
         ]
         return pictures.shares(name, [*levels, OTHER], *(part / max(part.sum(), 1) for part in parts))
+    if each.type == "places":
+        return ""  # hundreds of dimensions have no picture that is true
     columns = [window.sample(each.name).column(each.name) for window in (reference, current)]
     if each.type == "categorical":
         top, before, now = levels_of(reference, current, each.name)

@@ -10,6 +10,7 @@ from frontdesk.errors import UnreadableFile
 
 Kind = Literal["input", "text", "prediction", "label", "quality"]
 Level = Literal["stable", "watch", "drift"]
+LEVELS: tuple[Level, ...] = ("stable", "watch", "drift")
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,22 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Slice:
+    """What a part of the rows says by itself.
+
+    Attributes:
+        part: ``column=value``.
+        rows: ``{"reference": n, "current": n}``, all of them.
+        causes: as those of a `Verdict`.
+    """
+
+    part: str
+    verdict: Level
+    rows: dict[str, int]
+    causes: tuple[Cause, ...]
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The outcome of a comparison.
 
@@ -67,6 +84,7 @@ class Verdict:
         false_alarm_rate: how often a comparison without any drift says ``drift``, over all columns together.
         spans: first and last day of each window, where there are time stamps.
         notes: what a reader must know of the comparison: columns that were not compared, windows that are small.
+        slices: parts that were compared by themselves, worst first; ``verdict`` and ``causes`` are of the whole.
     """
 
     verdict: Level
@@ -76,12 +94,14 @@ class Verdict:
     false_alarm_rate: float
     spans: dict[str, tuple[str, str]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    slices: tuple[Slice, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values; `from_json` reads them back."""
         plain = asdict(self)
         for name in ("causes", "checks", "notes"):
             plain[name] = list(plain[name])
+        plain["slices"] = [{**part, "causes": list(part["causes"])} for part in plain["slices"]]
         plain["spans"] = {window: list(days) for window, days in self.spans.items()}
         return plain
 
@@ -97,6 +117,10 @@ class Verdict:
                 false_alarm_rate=content["false_alarm_rate"],
                 spans={window: (first, last) for window, (first, last) in content["spans"].items()},
                 notes=tuple(content["notes"]),
+                slices=tuple(
+                    Slice(**{**part, "causes": tuple(Cause(**cause) for cause in part["causes"])})
+                    for part in content.get("slices", ())
+                ),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise UnreadableFile(f"this is no verdict of a comparison ({type(error).__name__})") from error

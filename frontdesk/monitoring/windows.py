@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from frontdesk.errors import BadColumns, EmptyTable
 from frontdesk.monitoring.verdict import Kind
 
-Type = Literal["categorical", "numeric", "text", "bag"]
+Type = Literal["categorical", "numeric", "text", "bag", "places"]
 MOST_LEVELS = 200_000
 """Distinct levels of a column that are counted exactly. Behind that, a column is more of a name than a category."""
 
@@ -26,7 +26,8 @@ class Watched:
     Attributes:
         name: the column in both tables.
         kind: what it is to the model.
-        type: how it is read: levels (strings, booleans), numbers, texts, or bags (lists of levels, one list per row).
+        type: how it is read: levels (strings, booleans), numbers, texts, bags (lists of levels, one list per row), or
+            places of texts in a model (vectors of one length).
         given: another categorical column. Beside its own shares, the column's shares for every level of that one are
             compared: to whom a topic goes, whatever the topics' mix is.
         called: how causes call it; empty for `name`.
@@ -81,6 +82,7 @@ class Window:
         levels: exact counts of the categorical columns.
         missing: exact number of rows without a value, for every other column.
         refused: rows that could not be read, per reason (``column: what is wrong``).
+        counted: rows that a column's missing values were counted in, where these are not all.
     """
 
     samples: tuple[pa.Table, ...]
@@ -88,6 +90,7 @@ class Window:
     levels: Mapping[str, LevelCounter]
     missing: Mapping[str, int]
     refused: Mapping[str, int] = field(default_factory=dict)
+    counted: Mapping[str, int] = field(default_factory=dict)
 
     def sample(self, name: str) -> pa.Table:
         """Return the table that holds a column."""
@@ -96,7 +99,11 @@ class Window:
     def share_missing(self, name: str) -> float:
         """Return the share of rows without a value."""
         missing = self.levels[name].missing if name in self.levels else self.missing[name]
-        return missing / self.rows
+        return missing / self.rows_of(name)
+
+    def rows_of(self, name: str) -> int:
+        """Return the rows that a column's missing values were counted in."""
+        return self.counted.get(name, self.rows)
 
     def span(self, time: str | None) -> tuple[str, str] | None:
         """Return the first and the last day of the sampled rows."""
@@ -162,6 +169,7 @@ def _check(column: pa.ChunkedArray, each: Watched, where: str) -> None:
     fits = {
         "numeric": pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind),
         "bag": pa.types.is_list(kind) or pa.types.is_large_list(kind),
+        "places": pa.types.is_fixed_size_list(kind),
         "text": pa.types.is_string(kind) or pa.types.is_large_string(kind),
         "categorical": not pa.types.is_nested(kind),
     }

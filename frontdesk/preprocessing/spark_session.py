@@ -25,10 +25,12 @@ from pyspark.java_gateway import launch_gateway
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
-from frontdesk.errors import FrontdeskError
+from frontdesk.errors import FrontdeskError, UsageError
 from frontdesk.preprocessing.java import java_home
+from frontdesk.preprocessing.spark_container import LOG4J
+from frontdesk.preprocessing.spark_kubernetes import configuration, find_driver, is_kubernetes, write_template
 from frontdesk.preprocessing.spark_source import S3Parquet, part_name, shards
-from frontdesk.settings import settings
+from frontdesk.settings import SparkOnKubernetes, read_settings, settings
 from frontdesk.storage import Store, filesystem
 
 BATCH_ROWS = 4096
@@ -36,16 +38,6 @@ BATCH_ROWS = 4096
 _BATCH_BYTES = 64 << 20
 _ROW_GROUP_BYTES = 16 << 20
 _LOG = "spark.log"
-_LOG4J = """\
-status = error
-rootLogger.level = warn
-rootLogger.appenderRef.console.ref = console
-appender.console.type = Console
-appender.console.name = console
-appender.console.target = SYSTEM_ERR
-appender.console.layout.type = PatternLayout
-appender.console.layout.pattern = %d{HH:mm:ss} %p %c{1}: %m%n%ex
-"""
 
 
 @contextmanager
@@ -96,9 +88,9 @@ def _failures(log: str) -> Iterator[None]:
 def _started(folder: Path, master: str | None, memory: str | None) -> Iterator[SparkSession]:
     master = master or settings().spark_master
     os.environ["JAVA_HOME"] = str(java_home())  # Spark's launcher looks nowhere else
-    if is_local(master):
-        os.environ["PYSPARK_PYTHON"] = sys.executable  # nor here; an image of executors says what it has
-    (folder / "log4j2.properties").write_text(_LOG4J, "utf-8")
+    if is_local(master) or is_kubernetes(master):  # workers of the same machine, or of the same image
+        os.environ["PYSPARK_PYTHON"] = sys.executable  # nor here
+    (folder / "log4j2.properties").write_text(LOG4J, "utf-8")
     conf = SparkConf(loadDefaults=False).setAll(
         list(_configuration(folder, master, memory or settings().spark_memory).items())
     )
@@ -116,8 +108,9 @@ def _started(folder: Path, master: str | None, memory: str | None) -> Iterator[S
                 context.stop()
     finally:
         gateway.shutdown()
-        gateway.proc.stdin.close()  # the JVM ends when its input does
-        gateway.proc.wait()
+        if gateway.proc is not None:  # a Spark operator's driver was started by its JVM, not the other way round
+            gateway.proc.stdin.close()  # the JVM ends when its input does
+            gateway.proc.wait()
         # PySpark keeps one JVM for the life of the process: without this the next session would talk to the ended one.
         SparkContext._gateway = SparkContext._jvm = SparkSession._instantiatedSession = None
 
@@ -171,9 +164,17 @@ def _configuration(folder: Path, master: str, memory: str) -> dict[str, str]:
             "spark.local.dir": str(folder / "local"),
             "spark.sql.shuffle.partitions": "8",
         }
+    if is_kubernetes(master):
+        wanted = read_settings(SparkOnKubernetes)
+        driver = find_driver(wanted)
+        template = write_template(driver, folder / "executor.yaml")
+        values |= configuration(
+            master, wanted, driver, image=settings().image, template=template, environment=os.environ
+        )
     jars = [jar for jar in settings().spark_jars.split(",") if jar]
-    if jars and is_local(master):
+    if jars and (is_local(master) or is_kubernetes(master)):
         values["spark.driver.extraClassPath"] = ":".join(jars)  # `spark.jars` would copy 700 MB per session
+        values["spark.executor.extraClassPath"] = ":".join(jars)
     elif jars:
         values["spark.jars"] = ",".join(jars)
     return values
@@ -203,6 +204,9 @@ def map_batches(
 
 def read_folder(spark: SparkSession, uri: str, columns: list[str]) -> DataFrame:
     """Return columns of the Parquet files right below a folder, local or ``s3://``."""
+    if not uri.startswith("s3://") and is_kubernetes(spark.sparkContext.master):
+        words = "the executors are pods, which do not see this machine's files"
+        raise UsageError(words, where=uri, remedy="Keep the store on s3://, or choose FRONTDESK_SPARK_MASTER=local[*]")
     if uri.startswith("s3://") and not settings().spark_jars:
         return spark.read.format(S3Parquet.name()).option("columns", orjson.dumps(columns).decode()).load(uri)
     # A folder's name may hold characters that Spark would take for a pattern.

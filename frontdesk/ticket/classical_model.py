@@ -187,6 +187,10 @@ class ClassicalModel:
         tickets = self._features(columns, rows)
         return {head: fitted.probabilities(tickets, self._knobs.candidates) for head, fitted in self._heads.items()}
 
+    def topics(self, columns: Columns, rows: int) -> np.ndarray:
+        """Return the topics of texts, float32 [rows, T], each row of length one."""
+        return self._features(columns, rows).topics
+
     def save(self, folder: Path) -> None:
         """Write ``classical.safetensors``, ``config.json`` and ``HEAD.ranker.txt`` into a folder."""
         arrays = {"topics": self._features.topics}

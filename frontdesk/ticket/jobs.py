@@ -10,6 +10,7 @@ import orjson
 from frontdesk.jobs import Fused, Trained, first_confusion
 from frontdesk.label_jobs import LabelJobs, describe_in_bundle
 from frontdesk.preprocessing.spec import Spec
+from frontdesk.settings import TrainNodes, read_settings
 from frontdesk.storage import Store
 from frontdesk.ticket.recipe import NAME, TicketParameters
 
@@ -31,10 +32,9 @@ class TicketJobs(LabelJobs):
     ) -> Trained:
         """Train the network (v2) and the classical system (v1)."""
         from frontdesk.ticket.classical import train_classical
-        from frontdesk.training import train
 
         spec = Spec.from_json(orjson.loads((tensors / "spec.json").read_bytes()))
-        network = train(tensors, work, parameters)
+        network = _train_network(store, tensors, parameters, work)
         classical = train_classical(store, snapshot, spec, parameters, work)
         history = orjson.loads((network / "history.json").read_bytes())
         return Trained({"network": network, "classical": classical}, history)
@@ -72,3 +72,16 @@ class TicketJobs(LabelJobs):
         describe_in_bundle(bundle, candidate, metrics)
         bundles = {"bundle": bundle, "bundle-v1": bundle_v1}
         return Fused(bundles, evaluation, candidate.model_id, metrics, first_confusion(metrics))
+
+
+def _train_network(store: Store, tensors: Path, parameters: TicketParameters, work: Path) -> Path:
+    """Train the network here, or by as many nodes as the settings ask for; the result is the same."""
+    from frontdesk.training import train
+
+    nodes = read_settings(TrainNodes)
+    if nodes.nodes == 1:
+        return train(tensors, work, parameters)
+    from frontdesk.kubernetes_api import Cluster
+    from frontdesk.training_nodes import train_on_nodes
+
+    return train_on_nodes(store, tensors.name, parameters, work, nodes, Cluster())

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from frontdesk.distributed import Part
 from frontdesk.preprocessing.spec import FIRST_WORD, Number, Spec
 from frontdesk.ticket.terms import NORM_EPSILON, NUMBER_LIMIT, phrase_codes, term_weights
 
@@ -168,7 +169,13 @@ class TicketNetwork(nn.Module):
         word_dropout: share of words whose embedding is left out, in training.
         category_dropout: share of categorical values taken as missing, in training; it keeps the network from
             leaning on a level that it saw a few times.
+
+    Attributes:
+        part: which rows of a batch the inputs are, in training by several processes; None for all. Numbers are then
+            given for the whole batch, over which they are normalised.
     """
+
+    part: Part | None = None
 
     def __init__(
         self,
@@ -233,9 +240,11 @@ class TicketNetwork(nn.Module):
     def forward(self, ids: Tensor, categories: Tensor, numbers: Tensor) -> dict[str, Tensor]:
         """Int64 [N, L], int64 [N, C], float64 [N, D] -> ``{head: logits float32 [N, K]}``."""
         if self.training and self.category_dropout:
-            categories = categories * (torch.rand_like(categories, dtype=torch.float32) >= self.category_dropout)
+            categories = categories * (self._uniform(categories) >= self.category_dropout)
         features, begins, weights = self.wide(ids)
         normed = None if self.numbers is None else self.numbers(numbers)
+        if normed is not None and self.part is not None:
+            normed = normed[self.part.rows]
         combined = self._combine(ids, categories, normed)  # [N, H]
         logits: dict[str, Tensor] = {}
         for head in self.config.heads:
@@ -243,7 +252,7 @@ class TicketNetwork(nn.Module):
             if head == REPLY and self.state is not None:
                 # The decoder of the reply sees what the contact type came to, but does not pull at it.
                 hidden = hidden + self.state(logits[CONTACT_TYPE].detach().softmax(1))
-            out = self.outputs[head](F.dropout(hidden, self.dropout, self.training))
+            out = self.outputs[head](self._dropped(hidden))
             wide = self.wide_tables[head](features, begins, per_sample_weights=weights)
             out = out + (self.wide_outputs[head](wide) if head in self.wide_outputs else wide)
             for place, table in enumerate(self.category_logits[head].children()):
@@ -256,7 +265,7 @@ class TicketNetwork(nn.Module):
     def _combine(self, ids: Tensor, categories: Tensor, numbers: Tensor | None) -> Tensor:
         embedded = self.words(ids)  # [N, L, E]
         if self.training and self.word_dropout:
-            embedded = embedded * (torch.rand(ids.shape, device=ids.device) >= self.word_dropout)[:, :, None]
+            embedded = embedded * (self._uniform(ids) >= self.word_dropout)[:, :, None]
         length = (ids > 0).sum(1, keepdim=True).clamp(min=1)
         parts = [embedded.sum(1) / length]
         channels = embedded.transpose(1, 2)  # [N, E, L]
@@ -268,8 +277,21 @@ class TicketNetwork(nn.Module):
         parts += [table(categories[:, place]) for place, table in enumerate(self.categories)]
         if numbers is not None:
             parts.append(numbers)
-        hidden: Tensor = self.combiner(F.dropout(torch.cat(parts, 1), self.dropout, self.training))
+        hidden: Tensor = self.combiner(self._dropped(torch.cat(parts, 1)))
         return F.relu(hidden)
+
+    def _uniform(self, values: Tensor) -> Tensor:
+        """Draw a number for every value; the draws of a part are those of its rows in the whole batch."""
+        if self.part is None:
+            return torch.rand(values.shape, device=values.device)
+        return torch.rand(self.part.of, *values.shape[1:], device=values.device)[self.part.rows]
+
+    def _dropped(self, values: Tensor) -> Tensor:
+        """Leave values out at random, in training; likewise."""
+        if self.part is None or not self.training:
+            return F.dropout(values, self.dropout, self.training)
+        whole = values.new_ones(self.part.of, *values.shape[1:])
+        return values * F.dropout(whole, self.dropout)[self.part.rows]
 
     def operations(self, tokens: float) -> float:
         """Floating-point operations of one row's forward pass at a mean number of tokens; twice the multiplications."""

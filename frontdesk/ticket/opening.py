@@ -11,6 +11,7 @@ from frontdesk.bundle.labels import LabelBundle
 from frontdesk.engines import TOLERANCE, open_engine
 from frontdesk.golden import require_golden
 from frontdesk.preprocessing.spec import Spec
+from frontdesk.ticket.text_places import TextPlaces
 from frontdesk.ticket.wide_part import WidePart
 
 
@@ -21,6 +22,7 @@ def open_network(folder: Path, manifest: dict[str, Any], engine: str | None) -> 
         return LabelBundle(folder, manifest, spec, AbsentModel())
     bundle = LabelBundle(folder, manifest, spec, open_engine(folder, spec, engine))
     bundle.linear_part = WidePart(folder, spec)
+    bundle.embedding = TextPlaces(folder, spec)
     return bundle
 
 
@@ -33,4 +35,6 @@ def open_classical(folder: Path, manifest: dict[str, Any], engine: str | None) -
 
     model = ClassicalModel.load(folder, spec)
     require_golden(folder, model, TOLERANCE)
-    return LabelBundle(folder, manifest, spec, model)
+    bundle = LabelBundle(folder, manifest, spec, model)
+    bundle.embedding = model.topics
+    return bundle

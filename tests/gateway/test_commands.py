@@ -15,10 +15,11 @@ from frontdesk.cli.main import app
 from frontdesk.database import open_database
 from frontdesk.database.keys import verify_key
 from frontdesk.database.predictions import insert_predictions
-from frontdesk.errors import FrontdeskError, UsageError
+from frontdesk.errors import FrontdeskError, StorageError, UsageError
 from frontdesk.settings import settings
 from frontdesk.simulation.emails import simulate, write
 from tests.gateway.test_feedback import prediction
+from tests.serving.process import free_port
 
 
 @pytest.fixture
@@ -79,3 +80,13 @@ def test_history_in_and_training_rows_out(url: str, tmp_path: Path) -> None:
     log = run("predictions", "export", "--out", str(tmp_path / "log.parquet"), "--recipe", "email")
     assert log["rows"] == 10
     assert run("predictions", "export", "--out", str(tmp_path / "new.parquet"), "--since", "2026-01-01")["rows"] == 0
+
+
+def test_migrating_waits_for_the_database_and_changes_nothing_twice(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(2):
+        assert run("database", "migrate", "--wait", "5") == {"current": True}
+    assert open_database(url).is_current()
+    monkeypatch.setenv("FRONTDESK_DATABASE", f"postgresql://desk@127.0.0.1:{free_port()}/desk")
+    settings.cache_clear()
+    with pytest.raises(StorageError, match="did not answer"):
+        run("database", "migrate", "--wait", "1.1")

@@ -16,7 +16,13 @@ from typer.testing import CliRunner
 
 from frontdesk.cli.main import app
 from frontdesk.database import Database, open_database
-from frontdesk.database.experiments import list_experiments, start_experiment, stop_experiment
+from frontdesk.database.experiments import (
+    kept_report,
+    kept_results,
+    list_experiments,
+    start_experiment,
+    stop_experiment,
+)
 from frontdesk.database.feedback import apply_events
 from frontdesk.database.keys import SCOPES, create_key
 from frontdesk.database.predictions import insert_predictions
@@ -25,6 +31,7 @@ from frontdesk.experiments.analysis import analyse
 from frontdesk.experiments.assignment import arm_of
 from frontdesk.experiments.definition import Definition
 from frontdesk.experiments.logged import logged_rows
+from frontdesk.experiments.refreshing import refresh
 from frontdesk.feedback import Event
 from frontdesk.serving.gateway.app import create_app
 from frontdesk.serving.gateway.assignment import RunningExperiments
@@ -147,6 +154,26 @@ def test_the_log_and_feedback_are_the_rows(database: Database) -> None:
     assert found["ab"]["handle_time"]["control"] == pytest.approx(14, abs=0.3)
     assert found["ab"]["handle_time"]["treatment"] == pytest.approx(8, abs=0.3)
     assert "searches_avoided" not in found["ab"]
+
+
+def test_results_are_kept_until_nothing_more_can_come(database: Database) -> None:
+    definition = declared()
+    later = NOW + timedelta(days=1)
+    start(database, definition)
+    start(database, declared(name="mails", recipe="email"))
+    assert [one["verdict"] for one in refresh(database, later)] == [None, None]
+    assert kept_results(database) == {}
+    fill(database, definition)
+    (found,) = refresh(database, later, "ticket")
+    kept = kept_results(database)["ticket-v2"]
+    assert (found["verdict"], found["words"]) == ("go on", kept.content["decision"]["headline"])
+    assert (kept.made_at, kept.content["until"]) == (later, "2026-12-10"), "the day that goes on is no part of it"
+    assert kept.content["digest"] == definition.digest
+    assert found["words"] in str(kept_report(database, "ticket-v2"))
+    stop_experiment(database, definition.name, None, now=later + timedelta(hours=1))
+    assert len(refresh(database, later + timedelta(hours=2), "ticket")) == 1, "once more after it was stopped"
+    assert refresh(database, later + timedelta(hours=3), "ticket") == []
+    assert kept_results(database)["ticket-v2"].made_at == later + timedelta(hours=2)
 
 
 def test_lists_of_intents_are_judged_by_what_was_opened(database: Database) -> None:

@@ -21,6 +21,7 @@ DOORS = {
     "feast": ("feature_repo/sdk.py",),
     "kfp": ("components/", "pipelines/"),
     "kserve": ("serving/",),
+    "kubernetes": ("frontdesk/kubernetes_api.py",),
     "pyspark": ("frontdesk/preprocessing/spark",),
     "mlflow": ("frontdesk/registry.py",),
     "torch": (
@@ -28,6 +29,8 @@ DOORS = {
         "frontdesk/ticket/start.py",
         "frontdesk/ticket/margin.py",
         "frontdesk/training.py",
+        "frontdesk/checkpoint.py",
+        "frontdesk/distributed.py",
         "frontdesk/engines/eager.py",
         "frontdesk/intent/network.py",
         "frontdesk/intent/training.py",

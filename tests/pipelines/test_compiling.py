@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from frontdesk.errors import UsageError
+from frontdesk.pipelines.cluster import Cluster
 from frontdesk.pipelines.compiling import compile_features, compile_monitoring, compile_pipeline
-from frontdesk.pipelines.lifecycle import Cluster
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "ticket-lifecycle.yaml"
 MONITORING = GOLDEN.with_name("ticket-monitoring.yaml")

@@ -109,6 +109,17 @@ def test_a_version_is_uploaded_once(desk: Desk) -> None:
     assert run["runtime_config"]["parameters"]["store"].endswith("store")
 
 
+def test_runs_get_the_account_of_the_cluster_file(desk: Desk, tmp_path: Path) -> None:
+    file = tmp_path / "cluster.yaml"
+    file.write_text("{format: 1, service_account: frontdesk-pipelines}")
+    run = told("submit", "ticket", "--data", "s3://desk/t.csv", "--cluster", str(file))["run"]
+    assert desk.runs[run]["service_account"] == "frontdesk-pipelines"
+    once = ("schedule", "ticket", "--cron", "0 3 * * 0", "--data", "s3://desk/t.csv", "--cluster", str(file))
+    assert [told(*once)["changes"][0]["action"] for _ in range(2)] == ["create", "keep"]
+    (weekly,) = desk.recurringruns.values()
+    assert weekly["service_account"] == "frontdesk-pipelines"
+
+
 def test_a_retraining_is_a_run_and_its_end_is_found_out(desk: Desk, tmp_path: Path) -> None:
     table = tmp_path / "tickets.csv"
     table.write_text("id\n")

@@ -18,6 +18,7 @@ from frontdesk.settings import Settings
 
 FOLDER = Path(__file__).parents[2] / "examples" / "ci"
 WORKFLOWS = sorted(FOLDER.glob("*.yaml"))
+_SCENARIOS = {"dev": "dev", "prod": "production"}
 _FILLED = re.compile(r"\$\{\{\s*([^}]+?)\s*\}\}")
 _VALUES = {"matrix.recipe": names(), "inputs.approve": ["3"], "inputs.recipe": ["ticket"], "github.actor": ["ada"]}
 
@@ -86,3 +87,17 @@ def test_every_setting_is_one_that_there_is(path: Path, monkeypatch: pytest.Monk
     assert chosen.approval == ("required" if path.stem == "prod" else "none")
     if chosen.rollout is not None:
         assert read_plan(chosen.rollout).steps[-1] == 100
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_the_objects_of_an_environment_are_its_overlay(path: Path) -> None:
+    """The overlay says the same of store and registry as the environment's settings do."""
+    overlay = FOLDER.parents[1] / "manifests" / "overlays" / path.stem
+    assert f"kubectl apply --server-side -k manifests/overlays/{path.stem}" in lines(path)
+    assert (overlay / "kustomization.yaml").is_file()
+    values = yaml.safe_load((FOLDER.parents[1] / f"helm/frontdesk/ci/{_SCENARIOS[path.stem]}-values.yaml").read_text())
+    pairs = dict(line.split("=", 1) for line in path.with_suffix(".env").read_text().splitlines() if "=" in line)
+    assert values["store"] == pairs["FRONTDESK_STORE"]
+    assert values["mlflow"] == pairs["FRONTDESK_MLFLOW"]
+    assert values["database"]["url"] == pairs["FRONTDESK_DATABASE"]
+    assert pairs.get("FRONTDESK_KFP", values["pipelines"]["kfp"]["address"]) == values["pipelines"]["kfp"]["address"]

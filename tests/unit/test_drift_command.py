@@ -100,6 +100,7 @@ def test_the_answers_of_a_bundle(tickets: Path, ticket_bundle: Path, tmp_path: P
     kinds = {check["column"]: check["kind"] for check in same["checks"]}
     assert kinds["contact_type predicted"] == kinds["reply confidence"] == kinds["reply decision"] == "prediction"
     assert kinds["contact_type right"] == "quality"
+    assert kinds["texts in the model"] == "text"
     table = pq.read_table(tmp_path / "a.parquet")
     mute = pa.array(["zzz qqq"] * table.num_rows)
     for name in ("subject", "body"):
@@ -107,6 +108,9 @@ def test_the_answers_of_a_bundle(tickets: Path, ticket_bundle: Path, tmp_path: P
     pq.write_table(table, tmp_path / "b.parquet")
     other = drift("ticket", tickets, tmp_path / "b.parquet", tmp_path / "other", *bundle)
     assert {cause["kind"] for cause in other["causes"]} >= {"text", "prediction"}
+    (moved,) = (cause for cause in other["causes"] if cause["column"] == "texts in the model")
+    assert (moved["method"], moved["level"]) == ("maximum_mean_discrepancy", "drift")
+    assert "of the texts lie where 1.0 % of the reference's do" in moved["words"]
     error = failure("email", "--reference", "a", "--current", "b", *bundle, "--out", str(tmp_path))
     assert error.exit_code == 2
     assert "ticket" in str(error)

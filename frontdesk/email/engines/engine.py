@@ -5,7 +5,7 @@ Only the network itself differs between engines; it is a `Runtime`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -62,11 +62,12 @@ class MailEngine:
         """Return calibrated probabilities of raw columns: ``{head: float32 [rows, K]}``, K as in spec.labels."""
         return combine(self.scores(columns, rows), self._combination)
 
-    def vectors(self, columns: Mapping[str, Sequence[Any]], rows: int) -> np.ndarray:
-        """Return the places of raw columns in the latent space, float32 [rows, D]; only with the subword encoder."""
-        assert self._grams is not None
-        bags = self._grams.grams.bags(self._encoder.tokens(columns, rows))
-        return project(bags, self._grams.directions)
+    @property
+    def embedding(self) -> Callable[[Mapping[str, Sequence[Any]], int], np.ndarray] | None:
+        """What gives prepared texts places in the latent space, float32 [rows, D]; None with a pretrained encoder."""
+        if (grams := self._grams) is None:
+            return None
+        return lambda columns, rows: project(grams.grams.bags(self._encoder.tokens(columns, rows)), grams.directions)
 
     def linear_part(self) -> GramPart | None:
         """Return what is linear in the words; None with a pretrained encoder."""

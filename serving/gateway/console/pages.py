@@ -29,6 +29,7 @@ PLACES = (
     ("/console/coverage", "Coverage"),
     ("/console/feedback", "Feedback"),
     ("/console/drift", "Drift"),
+    ("/console/experiments", "Experiments"),
     ("/console/releases", "Releases"),
     ("/console/reports", "Reports"),
 )

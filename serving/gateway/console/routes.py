@@ -8,12 +8,12 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request
-from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from frontdesk.database.deliveries import count_deliveries
 from frontdesk.database.figures import feedback_counts, latest_outcomes, prediction_counts, verdict_counts
 from frontdesk.errors import FrontdeskError, NotFound, UnsupportedMediaType
-from frontdesk.serving.gateway.console import coverage, playground, watching
+from frontdesk.serving.gateway.console import coverage, experiments, playground, watching
 from frontdesk.serving.gateway.console import releases as releases_page
 from frontdesk.serving.gateway.console.pages import FOLDER, HEADERS, page
 from frontdesk.serving.gateway.console.parts import Console, console_of
@@ -26,6 +26,7 @@ LOGIN = "/console/login"
 _SHOWN_OUTCOMES = 50
 _RECENT = timedelta(hours=1)
 _REPORT_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
+_REPORT_HEADERS = {**HEADERS, "content-security-policy": _REPORT_POLICY, "x-frame-options": "SAMEORIGIN"}
 _STATIC = {"console.css": "text/css", "console.js": "text/javascript"}
 
 Page = Callable[[Request, Session, Console], Awaitable[Response]]
@@ -178,6 +179,25 @@ async def show_drift(request: Request, session: Session, console: Console) -> Re
     return await watching.show(request, session, console)
 
 
+@_page("/experiments")
+async def show_experiments(request: Request, session: Session, console: Console) -> Response:
+    """Show every experiment, and where it stands."""
+    return await experiments.show_all(request, session)
+
+
+@_page("/experiments/{name}")
+async def show_experiment(request: Request, session: Session, console: Console) -> Response:
+    """Show what an experiment came to, and what to do."""
+    return await experiments.show(request, session, request.path_params["name"])
+
+
+@_page("/experiments/{name}/report.html")
+async def experiment_report(request: Request, session: Session, console: Console) -> Response:
+    """Return the pictures and tables of an experiment: without scripts, and apart from the console."""
+    shown = await experiments.report(request, request.path_params["name"])
+    return HTMLResponse(shown, headers=_REPORT_HEADERS)
+
+
 @_page("/releases")
 async def show_releases(request: Request, session: Session, console: Console) -> Response:
     """Show versions and rollouts."""
@@ -205,5 +225,4 @@ async def report(request: Request, session: Session, console: Console) -> Respon
     place = next((bundle.report for bundle in console.bundles if bundle.model_id == wanted), None)
     if place is None:
         raise NotFound("there is no such report")
-    headers = {**HEADERS, "content-security-policy": _REPORT_POLICY, "x-frame-options": "SAMEORIGIN"}
-    return FileResponse(place, media_type="text/html", headers=headers)
+    return FileResponse(place, media_type="text/html", headers=_REPORT_HEADERS)

@@ -1,0 +1,28 @@
+"""What a KFP server of release 2.0 takes of a compiled pipeline.
+
+Its driver ends a step whose Kubernetes part has a field that it does not know, and SDK 2.17 writes such fields beside
+the old ones of the same meaning. What is left out here it could not do anyway: deadlines and tolerations. Retries it
+ignores; `frontdesk submit` again, or *Retry* on the run's page, goes on from the finished jobs and checkpoints.
+"""
+
+from __future__ import annotations
+
+import yaml
+
+_KNOWN = {
+    "secretAsEnv": ("secretName", "keyToEnv"),
+    "secretAsVolume": ("secretName", "mountPath"),
+    "pvcMount": ("constant", "mountPath"),
+}
+
+
+def for_old_backend(text: str) -> str:
+    """Return a compiled pipeline, both documents, as such a server takes it."""
+    pipeline, platform = yaml.safe_load_all(text)
+    for executor in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values():
+        for name in list(executor):
+            if name in _KNOWN:
+                executor[name] = [{key: one[key] for key in _KNOWN[name] if key in one} for one in executor[name]]
+            elif name != "nodeSelector":
+                del executor[name]
+    return str(yaml.safe_dump_all([pipeline, platform], allow_unicode=True))
