@@ -232,6 +232,16 @@ def test_every_pod_has_its_ways_in_and_out(scenario: str) -> None:
             assert rule.get("ports") or one["metadata"]["name"] == "frontdesk-steps", one["metadata"]["name"]
 
 
+def test_only_those_reach_a_bundled_store_that_work_with_it() -> None:
+    manifests = rendered("trial", "mlflow=http://mlflow", "rollouts.enabled=true", "watching.enabled=true")
+    for store, variable in (("postgres", "FRONTDESK_DATABASE"), ("redis", "FRONTDESK_REDIS")):
+        (rule,) = named(manifests, "NetworkPolicy", f"frontdesk-{store}")["spec"]["ingress"]
+        for name, labels, spec in pods(manifests):
+            both = [*spec.get("initContainers", ()), *spec["containers"]]
+            uses = any(variable in environment(container) for container in both)
+            assert any(selects(peer["podSelector"], labels) for peer in rule["from"]) == uses, (store, name)
+
+
 @every
 def test_the_gateway_asks_the_servers_that_there_are(scenario: str) -> None:
     manifests = rendered(scenario)

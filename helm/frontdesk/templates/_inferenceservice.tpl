@@ -66,7 +66,7 @@ volumeMounts:
 {{- include "frontdesk.keyVolumes" . }}
 {{- end }}
 
-{{/* The part of a predictor or transformer that scales it and says where it runs. Takes {root, part}. */}}
+{{/* The part of a predictor or transformer that scales it and says where it runs. Takes {root, part, labels}. */}}
 {{- define "frontdesk.serverPart" -}}
 {{- include "frontdesk.checkedScale" .part -}}
 serviceAccountName: frontdesk-serving
@@ -82,6 +82,7 @@ deploymentStrategy:
   rollingUpdate: {maxSurge: 1, maxUnavailable: 0}
 securityContext: {{- include "frontdesk.podSecurity" 1000 | nindent 2 }}
 {{- include "frontdesk.scheduling" (dict "root" .root "part" .root.Values.serving) }}
+{{ include "frontdesk.spread" .labels }}
 {{- end }}
 
 {{/*
@@ -102,7 +103,7 @@ metadata:
     serving.kserve.io/autoscalerClass: hpa
 spec:
   predictor:
-    {{- include "frontdesk.serverPart" (dict "root" $root "part" $recipe) | nindent 4 }}
+    {{- include "frontdesk.serverPart" (dict "root" $root "part" $recipe "labels" (dict "serving.kserve.io/inferenceservice" .name "component" "predictor")) | nindent 4 }}
     {{- if $recipe.followStore }}
     containers:
       - name: kserve-container
@@ -124,7 +125,7 @@ spec:
     {{- end }}
   {{- if $separate }}
   transformer:
-    {{- include "frontdesk.serverPart" (dict "root" $root "part" $recipe.transformer) | nindent 4 }}
+    {{- include "frontdesk.serverPart" (dict "root" $root "part" $recipe.transformer "labels" (dict "serving.kserve.io/inferenceservice" .name "component" "transformer")) | nindent 4 }}
     containers:
       - name: kserve-container
         {{- include "frontdesk.serverContainer" (dict "root" $root "bundle" .bundle) | nindent 8 }}

@@ -40,6 +40,15 @@ priorityClassName: {{ . }}
 {{- end }}
 {{- end }}
 
+{{/* Pods of one kind on different nodes, where there are some. Takes labels. */}}
+{{- define "frontdesk.spread" -}}
+topologySpreadConstraints:
+  - maxSkew: 1
+    topologyKey: kubernetes.io/hostname
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector: {matchLabels: {{ . | toJson }}}
+{{- end }}
+
 {{/* What the pods of ours have in common that are no model servers. Takes {root, part, user}. */}}
 {{- define "frontdesk.podBasics" -}}
 automountServiceAccountToken: false
