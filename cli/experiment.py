@@ -225,6 +225,7 @@ def refresh(
 ) -> None:
     """Analyse what runs, as of last night, and keep the results for the console's page of experiments."""
     from frontdesk.cli.data import check_recipe
+    from frontdesk.database import opened
     from frontdesk.experiments.refreshing import refresh as refresh_results
 
     if recipe is not None:
