@@ -67,7 +67,10 @@ def found(namespaces: Callable[[str], Kubectl], images: Images) -> dict[str, Any
             deployment("no-key", image=image, **needs),
             deployment("too-big", image=image, resources={"requests": {"cpu": "900"}}),
         ),
-        *(service("by-ftp", storageUri="ftp://desk/x"), service("no-mode", {"serving.kserve.io/deploymentMode": "Foo"})),
+        *(
+            service("by-ftp", storageUri="ftp://desk/x"),
+            service("no-mode", {"serving.kserve.io/deploymentMode": "Foo"}),
+        ),
         service("no-runtime", runtime="frontdusk"),
     )
 

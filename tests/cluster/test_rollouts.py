@@ -31,7 +31,7 @@ def tickets(
     off = {recipe: {"enabled": False} for recipe in ("email", "intent")}
     release = Release(kubectl, values | {"recipes": values["recipes"] | off})
     kubectl.apply(s3_secret(s3_address), database_secret())
-    release.install({"recipes": {SERVICE: {"minReplicas": 2}}})
+    release.install({"recipes": {SERVICE: {"minReplicas": 2, "maxReplicas": 2}}})
     kubectl.ready(SERVICE)
     kubectl.rolled_out(DEPLOYMENT)
     yield release, Caller(kubectl, images["serving"])
@@ -52,7 +52,7 @@ ASKED = {"instances": questions("ticket", 1)}
 
 def serve(release: Release, bundle: str) -> None:
     """Pin another bundle."""
-    release.install({"recipes": {SERVICE: {"minReplicas": 2, "bundle": bundle}}})
+    release.install({"recipes": {SERVICE: {"minReplicas": 2, "maxReplicas": 2, "bundle": bundle}}})
 
 
 def until_taken_up(kubectl: Kubectl, before: int) -> None:
