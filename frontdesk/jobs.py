@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
 
-from frontdesk.errors import BundleError, TrainingError, UnreadableFile, UsageError
+from frontdesk.errors import BundleError, TrainingError, UnreadableFile, UntrustedBundle, UsageError
 from frontdesk.parameters import RunParameters
 from frontdesk.storage import MANIFEST, Store, canonical_json, describe, work_key
 
@@ -200,6 +200,9 @@ class Jobs(ABC):
 
         Returns:
             ``{"decision": "promote" | "hold", "reasons": [words, ...]}``.
+
+        Raises:
+            UntrustedBundle: no trusted key signed the champion.
         """
         with tempfile.TemporaryDirectory(prefix="frontdesk-") as folder:
             return self.compare(Store(store), fused, champion, Path(folder))
@@ -215,6 +218,8 @@ class Jobs(ABC):
         if champion is not None:
             try:
                 opened = self.open_bundle(champion)
+            except UntrustedBundle:  # taking a signature away must not spare a candidate the comparison
+                raise
             except (BundleError, UnreadableFile) as error:  # a release that cannot load it cannot serve it either
                 reasons = [f"The champion cannot be loaded, so nothing was compared with it: {error.message}."]
             else:

@@ -227,7 +227,7 @@ def verify_bundle(folder: Path, *, ends: bool = False, signed: bool = False) -> 
 def signature_at(location: str) -> bytes | None:
     """Return the signature of a bundle, local or ``s3://``; None where there is none. Raises `StorageError`."""
     try:
-        return Store(location).read_bytes(SIGNATURE)
+        return Store(location.removeprefix("file://")).read_bytes(SIGNATURE)
     except UnreadableFile:
         return None
 

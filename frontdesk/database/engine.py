@@ -78,7 +78,7 @@ class Database:
                 words = "the database's schema is not one that this release knows"
                 raise StorageError(words, remedy="Use the release that made it, or a newer one") from error
 
-    def is_usable(self) -> bool:
+    def is_new_enough(self) -> bool:
         """Return whether the schema is this release's or a newer one's. Raises `StorageError` without an answer.
 
         A migration only adds, so that gateways answer on while a newer release takes over, and after a way back.

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 import typer
+from pydantic_settings import BaseSettings
 
+from frontdesk import settings as own
 from frontdesk.cli.main import app
-from frontdesk.serving.gateway.settings import GatewaySettings
-from frontdesk.settings import Settings
+from frontdesk.serving.gateway import settings as gateway
 from tests.guards.test_structure import ROOT, files
 
 DOCUMENTS = sorted(files(".md"))
@@ -24,7 +25,6 @@ _LINK = re.compile(r"(?<!!)\[[^\]\[]*\]\(([^)\s]+)\)")
 _SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 _TEST = re.compile(r"\btests/[\w/]+\.py(?:::\w+)?")
 _SETTING = re.compile(r"\bFRONTDESK_[A-Z0-9_]+\b")
-_NOT_OURS = {"FRONTDESK_UPDATE_GOLDEN", "FRONTDESK_IMAGE_TAG"}
 
 
 def named(path: Path) -> str:
@@ -104,14 +104,17 @@ def test_a_wrong_command_is_seen() -> None:
 
 
 def test_settings_exist() -> None:
-    known = set(_NOT_OURS)
-    for kind in (Settings, GatewaySettings):
-        prefix = str(kind.model_config["env_prefix"]).upper()
-        known |= {f"{prefix}{name.upper()}" for name in kind.model_fields}
+    code = (path for path in files() if path.suffix not in (".md", ".yaml", ".json"))
+    known = {name for path in code for name in _SETTING.findall(path.read_text("utf-8", errors="ignore"))}
+    for module in (gateway, own):
+        for kind in vars(module).values():
+            if isinstance(kind, type) and issubclass(kind, BaseSettings):
+                prefix = str(kind.model_config.get("env_prefix", "")).upper()
+                known |= {f"{prefix}{name.upper()}" for name in kind.model_fields}
     for path in DOCUMENTS:
         for name in _SETTING.findall(path.read_text("utf-8")):
-            whole = name.rstrip("_") in known or any(one.startswith(name) for one in known)
-            assert whole, f"{named(path)} names {name}, which no settings know"
+            known_whole = name in known or (name.endswith("_") and any(one.startswith(name) for one in known))
+            assert known_whole, f"{named(path)} names {name}, which nothing reads"
 
 
 def test_named_tests_exist() -> None:
@@ -123,3 +126,9 @@ def test_named_tests_exist() -> None:
                 tree = ast.parse((ROOT / place).read_text("utf-8"))
                 functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
                 assert function in functions, f"{named(path)} names {name}"
+
+
+def test_the_index_leads_to_every_guide() -> None:
+    text = (ROOT / "docs/index.md").read_text("utf-8")
+    guides = [path.name for path in (ROOT / "docs").glob("*.md") if path.name != "index.md"]
+    assert not [name for name in guides if f"({name})" not in text]

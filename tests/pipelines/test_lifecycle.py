@@ -10,15 +10,17 @@ from typing import Any
 import pytest
 
 from frontdesk.bundle import Bundle
+from frontdesk.bundle.signature import checked_bundle
 from frontdesk.deployment import current
-from frontdesk.errors import BadColumns, FrontdeskError, UnreadableFile, UsageError
+from frontdesk.errors import BadColumns, FrontdeskError, UnreadableFile, UntrustedBundle, UsageError
 from frontdesk.pipelines.local import _alone, run_lifecycle
 from frontdesk.recipes import jobs
 from frontdesk.records import DEFAULT_TICKET_COLUMNS, TicketColumns
 from frontdesk.registry import Registry
 from frontdesk.storage import Store
 from frontdesk.ticket.recipe import TicketParameters
-from tests.lifecycle_run import ROWS, FinishedRun, run_small
+from tests.lifecycle_run import ROWS, FinishedRun, run_small, write_tickets
+from tests.signing_keys import KeyPair, Trust
 
 pytestmark = pytest.mark.slow
 
@@ -148,6 +150,27 @@ def test_a_champion_that_cannot_be_loaded_is_said_and_stops_nothing(finished: Fi
     verdict = jobs("ticket").gate(fused=fused, champion=str(finished.out / "nowhere"), store=store.root)
     assert verdict["decision"] == "promote"
     assert "cannot be loaded" in verdict["reasons"][0]
+
+
+# --- keys
+
+
+def test_what_a_run_with_keys_deploys_is_signed_and_another_key_deploys_nothing(
+    tmp_path: Path, signing_keys: tuple[KeyPair, KeyPair], trust: Trust
+) -> None:
+    data, out = write_tickets(tmp_path / "tickets.parquet"), tmp_path / "out"
+    trust.use(sign=signing_keys[0].private, verify=signing_keys[0].public)
+    result = run_small(data, out)
+    deployed = current(store_of(out), "ticket")
+    for bundle in (deployed["uri"], str(out / "bundle"), str(out / "bundle-v1")):
+        assert checked_bundle(bundle, str(signing_keys[0].public))[1] is not None
+    assert deployed["model_id"] == result.model_id
+    trust.use(verify=signing_keys[1].public)
+    with pytest.raises(UntrustedBundle, match="not trusted here"):
+        run_small(data, out)
+    assert current(store_of(out), "ticket") == deployed
+    trust.use(verify=signing_keys[0].public)
+    assert Bundle.load(deployed["uri"]).model_id == result.model_id
 
 
 # --- refusals

@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
-from frontdesk.errors import StorageError
+from frontdesk.cli.main import app
+from frontdesk.errors import StorageError, UsageError
 from frontdesk.intent.codec import decode, encode
 from frontdesk.intent.keys import NO_KEY
 from frontdesk.intent.markov import PER_KEY, Found, MarkovTable, build_table
 from frontdesk.intent.redis_store import RedisTable, prefix_of, publish
 from frontdesk.redis_connection import connect
+from frontdesk.settings import settings as own_settings
 from tests.intent_data import simulated
 from tests.redis_server import RedisServer
 
@@ -104,3 +107,11 @@ def test_the_old_generation_expires_later(redis_server: RedisServer) -> None:
     publish(client, "p", old)
     assert client.ttl(f"p:{first}") == -1, "a generation that comes back does not expire"
     assert reader.look_up(one).intents[0, 0, 0] == 1
+
+
+def test_the_command_says_that_no_redis_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FRONTDESK_REDIS", raising=False)
+    own_settings.cache_clear()
+    result = CliRunner().invoke(app, ["publish", "--store", "nowhere", "intent"])
+    assert isinstance(result.exception, UsageError)
+    assert result.exception.where == "FRONTDESK_REDIS"

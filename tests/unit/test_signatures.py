@@ -19,7 +19,7 @@ from frontdesk.bundle import Bundle, manifest_at, update_bundle, verify_bundle
 from frontdesk.bundle.folder import SIGNATURE
 from frontdesk.bundle.signature import check, key_id, read_public_keys, sign_bundle
 from frontdesk.cli.main import app
-from frontdesk.deployment import current, deploy
+from frontdesk.deployment import current, deploy, judge
 from frontdesk.errors import BundleError, UntrustedBundle, UsageError
 from frontdesk.fusion import fuse_network
 from frontdesk.registry import Registry
@@ -301,6 +301,11 @@ def test_only_a_trusted_bundle_is_deployed_and_a_wrong_key_takes_none_away(
     trust.use(verify=signing_keys[1].public)
     with pytest.raises(UntrustedBundle):
         deploy(store, registry, recipe="ticket", fused="signed")
+    for name in ("metrics.json", "predictions.parquet"):  # the gate compares nothing with a champion that it distrusts
+        store.put(b"{}", "fused", "other", name)
+    store.put(b'{"model_id": "another"}', "fused", "other", MANIFEST)
+    with pytest.raises(UntrustedBundle):
+        judge(store, registry, recipe="ticket", fused="other")
     trust.use(verify=signing_keys[0].public)
     assert Bundle.load(version.bundle).model_id == version.model_id
 
@@ -317,6 +322,7 @@ def test_the_commands(unsigned: Path, signing_keys: Keys, tmp_path: Path, trust:
     trust.use(sign=signing_keys[0].private, verify=signing_keys[0].public)
     code, made = command("sign", folder)
     assert (code, made["model_id"], made["signature"]) == (0, found["model_id"], SIGNATURE)
-    assert command("verify", folder)[1]["signed_by"] == made["key"]
+    for location in (folder, f"file://{folder}"):
+        assert command("verify", location)[1]["signed_by"] == command("sign", location)[1]["key"] == made["key"]
     with pytest.raises(UntrustedBundle):
         command("verify", folder, "--key", signing_keys[1].public)

@@ -45,7 +45,7 @@ async def healthz() -> Alive:
 async def readyz(request: Request) -> Readiness:
     """Say whether requests are taken: the database answers and has this release's schema, or a newer one's."""
     gateway = gateway_of(request)
-    if not await gateway.run(gateway.database.is_usable):
+    if not await gateway.run(gateway.database.is_new_enough):
         raise NotReady("the database has the schema of an older release", remedy="Restart the gateway to migrate it")
     recipes = sorted(gateway.models.urls)
     ready = await asyncio.gather(*(gateway.models.ready(recipe) for recipe in recipes))
