@@ -38,6 +38,7 @@ BATCH_ROWS = 4096
 _BATCH_BYTES = 64 << 20
 _ROW_GROUP_BYTES = 16 << 20
 _LOG = "spark.log"
+_LOG_SHOWN = 4000
 
 
 @contextmanager
@@ -99,7 +100,8 @@ def _started(folder: Path, master: str | None, memory: str | None) -> Iterator[S
         gateway = launch_gateway(conf, popen_kwargs={"stdout": log, "stderr": log})
     try:
         with _failures(str(path)):  # inside, because Spark's exceptions ask the JVM for their words
-            context = SparkContext(conf=conf, gateway=gateway)
+            with _told(path):
+                context = SparkContext(conf=conf, gateway=gateway)
             try:
                 spark = SparkSession(context)
                 spark.dataSource.register(S3Parquet)
@@ -113,6 +115,16 @@ def _started(folder: Path, master: str | None, memory: str | None) -> Iterator[S
             gateway.proc.wait()
         # PySpark keeps one JVM for the life of the process: without this the next session would talk to the ended one.
         SparkContext._gateway = SparkContext._jvm = SparkSession._instantiatedSession = None
+
+
+@contextmanager
+def _told(log: Path) -> Iterator[None]:
+    """Copy Spark's log to standard error where it does not start: no row was read yet, and a pod's files go with it."""
+    try:
+        yield
+    except Py4JError:
+        sys.stderr.write(log.read_text("utf-8", "replace")[-_LOG_SHOWN:])
+        raise
 
 
 def is_local(master: str) -> bool:

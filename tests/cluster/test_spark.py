@@ -30,8 +30,8 @@ SETTINGS = {
     "FRONTDESK_SPARK_MEMORY": "512m",
     "FRONTDESK_SPARK_EXECUTORS": "2",
     "FRONTDESK_SPARK_EXECUTOR_CPU": "200m",
-    "FRONTDESK_SPARK_EXECUTOR_MEMORY": "400m",
-    "FRONTDESK_SPARK_EXECUTOR_OVERHEAD": "384m",
+    "FRONTDESK_SPARK_EXECUTOR_MEMORY": "512m",
+    "FRONTDESK_SPARK_EXECUTOR_OVERHEAD": "300m",
     "FRONTDESK_SPARK_S3_SECRET_NAME": "frontdesk-s3",
 }
 # Half way, the step waits for what the test does to its executors.
@@ -103,8 +103,15 @@ def driver(name: str, script: str, *arguments: str, image: str, s3_address: S3Ad
 
 
 def log_of(kubectl: Kubectl, pod: str) -> str:
-    """Return what a pod has said so far."""
-    return kubectl.tried("logs", pod).stdout
+    """Return what a pod that has not failed has said so far."""
+    said = kubectl.tried("logs", pod).stdout
+    assert phase(kubectl, pod) != "Failed", said
+    return said
+
+
+def phase(kubectl: Kubectl, pod: str) -> str:
+    """Return how far a pod is."""
+    return str((kubectl.get("pod", pod) or {})["status"]["phase"])
 
 
 def running(kubectl: Kubectl) -> dict[str, dict[str, Any]]:
@@ -146,11 +153,8 @@ def test_executors_as_pods_give_what_this_machine_gives(
     until("another executor", lambda: set(running(kubectl)) - set(first), told=kubectl.story)
     kubectl.run("exec", "step", "--", "touch", "/tmp/go")
 
-    ended = ("Succeeded", "Failed")
-    phase = lambda: (kubectl.get("pod", "step") or {})["status"]["phase"]  # noqa: E731
-    until("the end of the step", lambda: phase() in ended, told=kubectl.story)
+    until("the end of the step", lambda: phase(kubectl, "step") in ("Succeeded", "Failed"), told=kubectl.story)
     said = log_of(kubectl, "step")
-    assert phase() == "Succeeded", said
     there = orjson.loads(said.rpartition("made ")[2])
     assert there["spec"] == here["spec"]
     assert there["files"] == here["files"]  # every shard, byte for byte
