@@ -132,11 +132,10 @@ def is_local(master: str) -> bool:
     return master == "local" or master.startswith("local[")
 
 
-def sink_of(spark: SparkSession, store: Store, scratch: Path, *parts: str) -> str:
-    """Return where Spark writes a folder that `Store.writing` publishes: the scratch folder, which is uploaded, or its
-    final place where the workers do not see this machine's files."""
-    here = store.local or is_local(spark.sparkContext.master)
-    return str(scratch) if here else store.uri(*parts)
+def sink_of(store: Store, scratch: Path, *parts: str) -> str:
+    """Return where Spark writes a folder that `Store.writing` publishes: the scratch folder of a local store; the final
+    place in any other, whatever the master is, so that the same writer makes the same bytes."""
+    return str(scratch) if store.local else store.uri(*parts)
 
 
 def _configuration(folder: Path, master: str, memory: str) -> dict[str, str]:
