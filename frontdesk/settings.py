@@ -10,7 +10,7 @@ import functools
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from frontdesk.errors import UsageError
@@ -93,7 +93,14 @@ class Settings(BaseSettings):
 _Memory = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*[mg]$")]
 _Quantity = Annotated[str, StringConstraints(pattern=r"^([1-9][0-9]*m|[0-9]*\.?[0-9]*[1-9][0-9]*)$")]
 _Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
+_LEAST_HEAP_MIB = 512
 _Port = Annotated[int, Field(ge=1024, le=65535)]
+
+
+def _enough_heap(size: str) -> str:
+    if size.endswith("m") and int(size[:-1]) < _LEAST_HEAP_MIB:
+        raise ValueError(f"Spark takes no heap of less than {_LEAST_HEAP_MIB}m")
+    return size
 
 
 class SparkOnKubernetes(BaseSettings):
@@ -110,7 +117,7 @@ class SparkOnKubernetes(BaseSettings):
     """Tasks that an executor computes at once."""
     executor_cpu: _Quantity = "1"
     """Processor time that an executor's pod asks for; it may use more where the node has it."""
-    executor_memory: _Memory = "1g"
+    executor_memory: Annotated[_Memory, AfterValidator(_enough_heap)] = "1g"
     """Heap of an executor."""
     executor_overhead: _Memory = "1g"
     """Memory of an executor's pod beside the heap: its Python processes, one per core."""

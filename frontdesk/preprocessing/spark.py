@@ -91,7 +91,7 @@ def preprocess(
         raise EmptyTable("no row is left to train on", where=store.uri("snapshots", snapshot_id))
     begun = time.monotonic()
     with store.writing(KIND, tensors_id) as scratch, session() as spark:
-        target = sink_of(spark, store, scratch, KIND, tensors_id)
+        target = sink_of(store, scratch, KIND, tensors_id)
         source = store.uri("snapshots", snapshot_id)
         tokenizer = None if tokenization is None else _fit_tokenizer(store, snapshot, tokenization)
         spec = _fit_and_apply(spark, source, target, snapshot, parameters, tokenizer)

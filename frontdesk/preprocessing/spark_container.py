@@ -103,14 +103,15 @@ def main(arguments: Sequence[str]) -> None:
         "PYTHONSAFEPATH": "1",  # the folder of an application's main file holds modules named as some of Python's own
     }
     role = arguments[0] if arguments else ""
+    log4j = Path(tempfile.gettempdir()) / "log4j2.properties"
     if role == "executor":
-        log4j = Path(tempfile.gettempdir()) / "log4j2.properties"
-        log4j.write_text(LOG4J, "utf-8")
         command = executor_command(os.environ, java, spark, log4j)
     elif role == "driver":
+        environment["SPARK_SUBMIT_OPTS"] = f"-Dlog4j2.configurationFile={log4j.as_uri()}"
         command = driver_command(os.environ, spark, arguments[1:])
     else:
         raise UsageError(f"there is no role {role!r}", where="spark_container", remedy="executor or driver")
+    log4j.write_text(LOG4J, "utf-8")
     os.execve(command[0], command, environment)  # noqa: S606
 
 

@@ -89,7 +89,7 @@ def score(bundle_path: str, source: str, target: str, columns: Columns | None = 
         frame = read_folder(spark, rows_uri, ["id", *bundle.spec.fields, "row"])
         scored = BundleTransformer(bundle=bundle_path).transform(frame)
         kept = ["id", "row", *(field.name for field in _prediction_fields(bundle.spec))]
-        write_folder(scored.select(*kept), sink_of(spark, store, scratch, name))
+        write_folder(scored.select(*kept), sink_of(store, scratch, name))
         pq.write_table(refused, scratch / REFUSED, compression="zstd")
         manifest = {"format": SCORES_FORMAT, "model_id": bundle.model_id, "rows": rows, "refused": refused.num_rows}
         (scratch / MANIFEST).write_bytes(canonical_json(manifest))

@@ -38,6 +38,7 @@ BATCH_ROWS = 4096
 _BATCH_BYTES = 64 << 20
 _ROW_GROUP_BYTES = 16 << 20
 _LOG = "spark.log"
+_LOG_SHOWN = 4000
 
 
 @contextmanager
@@ -99,7 +100,8 @@ def _started(folder: Path, master: str | None, memory: str | None) -> Iterator[S
         gateway = launch_gateway(conf, popen_kwargs={"stdout": log, "stderr": log})
     try:
         with _failures(str(path)):  # inside, because Spark's exceptions ask the JVM for their words
-            context = SparkContext(conf=conf, gateway=gateway)
+            with _told(path):
+                context = SparkContext(conf=conf, gateway=gateway)
             try:
                 spark = SparkSession(context)
                 spark.dataSource.register(S3Parquet)
@@ -115,16 +117,25 @@ def _started(folder: Path, master: str | None, memory: str | None) -> Iterator[S
         SparkContext._gateway = SparkContext._jvm = SparkSession._instantiatedSession = None
 
 
+@contextmanager
+def _told(log: Path) -> Iterator[None]:
+    """Copy Spark's log to standard error where it does not start: no row was read yet, and a pod's files go with it."""
+    try:
+        yield
+    except Py4JError:
+        sys.stderr.write(log.read_text("utf-8", "replace")[-_LOG_SHOWN:])
+        raise
+
+
 def is_local(master: str) -> bool:
     """Return whether a master's workers see this machine's files (``local``, ``local[4]``)."""
     return master == "local" or master.startswith("local[")
 
 
-def sink_of(spark: SparkSession, store: Store, scratch: Path, *parts: str) -> str:
-    """Return where Spark writes a folder that `Store.writing` publishes: the scratch folder, which is uploaded, or its
-    final place where the workers do not see this machine's files."""
-    here = store.local or is_local(spark.sparkContext.master)
-    return str(scratch) if here else store.uri(*parts)
+def sink_of(store: Store, scratch: Path, *parts: str) -> str:
+    """Return where Spark writes a folder that `Store.writing` publishes: the scratch folder of a local store; the final
+    place in any other, whatever the master is, so that the same writer makes the same bytes."""
+    return str(scratch) if store.local else store.uri(*parts)
 
 
 def _configuration(folder: Path, master: str, memory: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.fs as pafs
 import pytest
 
 from frontdesk.bundle import manifest_at
@@ -66,7 +67,7 @@ def s3_address(run_name: str) -> Iterator[S3Address]:
     region = os.environ.get("AWS_DEFAULT_REGION", "us-east-1")
     yield S3Address(host.rstrip("/"), scheme == "https", region, f"s3://{bucket}/{run_name}")
     files, path = filesystem(f"s3://{bucket}/{run_name}")
-    if str(files.get_file_info(path).type) == "FileType.Directory":
+    if files.get_file_info(path).type == pafs.FileType.Directory:
         files.delete_dir(path)
 
 

@@ -95,6 +95,7 @@ def test_executors_in_another_namespace_have_no_owner() -> None:
         ("EXECUTORS", "0"),
         ("EXECUTOR_CPU", "much"),
         ("EXECUTOR_MEMORY", "1Gi"),
+        ("EXECUTOR_MEMORY", "400m"),
         ("DRIVER_PORT", "80"),
         ("S3_SECRET_NAME", "Not A Name"),
     ],
