@@ -23,17 +23,19 @@ _CLEAR = 1e-3
 """Engines agree to 1e-5: an answer that leads by this much is the same in all of them."""
 
 
-def golden_questions(location: str, *, policy: str | None = None) -> list[dict[str, Any]]:
+def golden_questions(location: str, *, policy: str | None = None, taxonomy: str | None = None) -> list[dict[str, Any]]:
     """Return ``[{"instance": {...}, "expected": {...}}]`` of a bundle; only answers that are clear are expected.
 
     Args:
         location: of the bundle.
         policy: the policy file that servers use; None for the bundle's own.
+        taxonomy: the label file that servers answer by; None for the bundle's own labels.
 
     Raises:
         BundleError: the bundle does not load.
+        BadTaxonomy, UsageError: a file does not fit it.
     """
-    bundle = Bundle.load(location, policy=policy)
+    bundle = Bundle.load(location, policy=policy, taxonomy=taxonomy)
     with pq.ParquetFile(local_copy(location) / GOLDEN) as file:
         rows = file.read().slice(0, QUESTIONS).to_pylist()
     instances = [_instance(row) for row in rows]
