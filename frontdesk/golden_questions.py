@@ -23,20 +23,24 @@ _CLEAR = 1e-3
 """Engines agree to 1e-5: an answer that leads by this much is the same in all of them."""
 
 
-def golden_questions(location: str, *, policy: str | None = None) -> list[dict[str, Any]]:
+def golden_questions(location: str, *, policy: str | None = None, taxonomy: str | None = None) -> list[dict[str, Any]]:
     """Return ``[{"instance": {...}, "expected": {...}}]`` of a bundle; only answers that are clear are expected.
 
     Args:
         location: of the bundle.
         policy: the policy file that servers use; None for the bundle's own.
+        taxonomy: the label file that servers answer by; None for the bundle's own labels.
 
     Raises:
         BundleError: the bundle does not load.
+        BadTaxonomy, UsageError: a file does not fit it.
     """
-    bundle = Bundle.load(location, policy=policy)
+    bundle = Bundle.load(location, policy=policy, taxonomy=taxonomy)
     with pq.ParquetFile(local_copy(location) / GOLDEN) as file:
         rows = file.read().slice(0, QUESTIONS).to_pylist()
     instances = [_instance(row) for row in rows]
+    if bundle.feature_columns is not None:
+        _complete(instances, bundle.feature_columns.names)
     answers = orjson.loads(bundle.dump(bundle.predict(instances)))
     return [
         {"instance": instance, "expected": expected_of(answer)}
@@ -63,6 +67,15 @@ def count_wrong(questions: Sequence[Mapping[str, Any]], answers: Sequence[Mappin
             given["intents"] = answer["intents"][0].get("id")
         wrong += any(given.get(name) != value for name, value in question["expected"].items())
     return wrong
+
+
+def _complete(instances: Sequence[dict[str, Any]], features: Sequence[str]) -> None:
+    """Give instances the features that they lack, those of another one: a server would ask its store for them."""
+    for name in features:
+        known = next((one[name] for one in instances if one.get(name) is not None), None)
+        for one in instances:
+            if one.get(name) is None and known is not None:
+                one[name] = known
 
 
 def _leads(alternatives: Sequence[Mapping[str, Any]], answer: Mapping[str, Any]) -> bool:

@@ -137,7 +137,7 @@ def begin_rollout(
     if any(one.recipe == recipe for one in active_rollouts(database)):
         raise UsageError(f"a rollout of {recipe} goes on already", remedy=f"frontdesk rollout status {recipe}")
     settle(database, store, recipe)
-    questions = golden_questions(version.bundle, policy=settings().policy)
+    questions = golden_questions(version.bundle, policy=settings().policy, taxonomy=settings().taxonomy)
     _keep(database, store, recipe, version, now)
     started = start_rollout(
         database,

@@ -64,6 +64,9 @@ class Settings(BaseSettings):
     """How long a new model may take until its InferenceService answers; then the former one comes back."""
     policy: str | None = None
     """Policy file that overrides the decisions of served bundles (``docs/decisions.md``). Default: the bundles' own."""
+    taxonomy: str | None = None
+    """Label file whose newest labels served bundles answer in (``docs/labels.md``), and that rollouts expect of them.
+    Default: the labels that each was trained with."""
     redis: str | None = None
     """Address of a Redis that holds the Markov table for every server of the intent recipe, and features for serving.
     Default: the bundle's table, and a SQLite file beside the feature tables."""

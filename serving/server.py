@@ -77,7 +77,8 @@ def serve(
         port: of HTTP; 0 takes a free one, which the log tells.
         grpc_port: of gRPC; None means no gRPC.
         engine: see `frontdesk.engines.open_engine`.
-        taxonomy, taxonomy_version: whose labels the bundles answer in; see `frontdesk.bundle.Bundle.load`.
+        taxonomy, taxonomy_version: whose labels the bundles answer in; see `frontdesk.bundle.Bundle.load`. Without the
+            first, the setting.
         store: serve what is deployed there, and every later deployment from soon after it.
         role: ``predictor`` answers encoded tensors with what the model says; see `frontdesk.serving.predictor`.
         predictor_host: ``host:port`` of such a predictor; this server is its transformer then.
@@ -101,7 +102,7 @@ def serve(
     load_bundle = functools.partial(
         Bundle.load,
         engine=engine,
-        taxonomy=taxonomy,
+        taxonomy=taxonomy or settings().taxonomy,
         taxonomy_version=taxonomy_version,
         policy=policy or settings().policy,
         ends=predictor_host is not None,

@@ -40,6 +40,7 @@ class IntentJobs(Jobs):
     def etl(self, *, data: str, test: str, columns: str, parameters: str, store: str) -> dict[str, Any]:
         """Job 1: a log of sessions -> snapshot. Returns its manifest."""
         from frontdesk.intent.configuration import load_configuration
+        from frontdesk.intent.kept_network import deployed_network
         from frontdesk.intent.snapshots import take_sessions
 
         mapping = parse_columns(orjson.loads(columns), recipe=NAME) if columns else default_columns(NAME)
@@ -53,12 +54,14 @@ class IntentJobs(Jobs):
                 test_share=chosen.test_share,
                 configuration=None if chosen.configuration is None else load_configuration(chosen.configuration),
                 join=join,
+                network=deployed_network(Store(store), mapping) if chosen.network == "keep" else None,
             )
 
     def spark_preprocess(self, *, snapshot: str, parameters: str, store: str) -> dict[str, Any]:
         """Job 2: snapshot -> tokeniser, sessions as arrays, and the Markov tables, which Spark counts."""
         from frontdesk.intent.columns import schema_of
         from frontdesk.intent.files import TEST, TRAIN, write_sessions
+        from frontdesk.intent.kept_network import kept_tokenizer
         from frontdesk.intent.mapped import write_arrays
         from frontdesk.intent.opening import MARKOV, MARKOV_INTENTS
         from frontdesk.intent.sessions import session_set
@@ -78,7 +81,8 @@ class IntentJobs(Jobs):
         columns = parse_columns(taken["columns"], where="snapshot", recipe=NAME)
         report("spark_preprocess", 0, 3, "tokens")
         sides = {name: snapshot_table(place, snapshot, name, columns) for name in ("train", "test")}
-        tokenizer = Tokenizer.fit(sides["train"])
+        kept = taken["network"]
+        tokenizer = Tokenizer.fit(sides["train"]) if kept is None else kept_tokenizer(place, kept["model_id"])
         sessions = {name: session_set(rows, tokenizer, columns) for name, rows in sides.items()}
         if not sessions["test"].is_target.any():
             raise EmptyTable("no test session has an opened intent", where=place.uri("snapshots", snapshot))
@@ -114,15 +118,20 @@ class IntentJobs(Jobs):
     def train_models(
         self, store: Store, snapshot: str, tensors: Path, parameters: IntentParameters, work: Path
     ) -> Trained:
-        """Train EvGen; count TopPop."""
+        """Train EvGen, or keep the network that the snapshot names; count TopPop."""
         from frontdesk.intent.files import TRAIN, open_sessions
+        from frontdesk.intent.kept_network import keep_network
         from frontdesk.intent.mapped import write_arrays
         from frontdesk.intent.opening import TOPPOP
         from frontdesk.intent.toppop import TopPop
         from frontdesk.intent.training import train_evgen
 
         tokenizer, sessions = _tokenizer(tensors), open_sessions(tensors / TRAIN)
-        network = train_evgen(sessions, tokenizer, parameters, work)
+        kept = (store.manifest("snapshots", snapshot) or {}).get("network")
+        if kept is None:
+            network = train_evgen(sessions, tokenizer, parameters, work)
+        else:
+            network = keep_network(store, kept["model_id"], sessions, work)
         counted = work / "toppop"
         counted.mkdir(exist_ok=True)
         write_arrays(counted / TOPPOP, TopPop.fit(sessions, tokenizer).arrays())

@@ -24,6 +24,10 @@ class IntentParameters(RunParameters):
     """File of the lines' settings: the context of training is what their screens send, and the bundle makes its lists
     by them. Without it, every event is context."""
 
+    network: Literal["train", "keep"] = "train"
+    """``keep``: the deployed model's network and tokeniser stay, and only what the log counts is counted anew: the
+    Markov tables, TopPop, the counts beside the network. Minutes in place of hours, for every night."""
+
     # The network
     width: int = Field(64, ge=4)
     layers: int = Field(2, ge=1, le=8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ def take_sessions(
     test_share: float,
     configuration: Configuration | None = None,
     join: FeatureJoin | None = None,
+    network: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Read a log, leave out the sessions that only failed, split whole sessions by their start, publish.
 
@@ -48,6 +50,8 @@ def take_sessions(
         test_share: share of the sessions, the newest, that are the test set.
         configuration: the lines' settings: events that a line's screen does not send are left out of its rows.
         join: fills the features that the mapping names.
+        network: ``{"digest", "model_id"}`` of the deployed network that later jobs keep; None: they train one. It
+            stands here, so that a run that begins with one network does not end with another.
 
     Returns:
         The manifest.
@@ -70,6 +74,7 @@ def take_sessions(
         split=split,
         configuration=settings,
         features=features,
+        network=None if network is None else network["digest"],
     )
     if finished := store.manifest(KIND, snapshot_id):
         return finished
@@ -110,6 +115,7 @@ def take_sessions(
             "split": {"kind": "time" if test is None else "file", "test_share": test_share},
             "configuration": settings,
             "features": features,
+            "network": None if network is None else dict(network),
             "span": _span(sides),
             "labels": {INTENT: _intents(sides)},
             "checks": [check.to_json() for check in found],

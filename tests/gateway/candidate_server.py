@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from frontdesk.bundle import Bundle, manifest_at
 from frontdesk.bundle.labels import LabelBundle
 from frontdesk.cli.rehearsal.broken_candidate import with_fault
 from frontdesk.serving.model import BundleModel, Limits
@@ -20,17 +21,34 @@ CUSTOMER = "lost card"
 SLOW_SECONDS = 0.5
 
 
-def faulty(location: Path, fault: str) -> LabelBundle:
-    """Open a bundle that fails or sleeps at customers' questions, or answers with other labels."""
+def faulty(location: Path, fault: str) -> Bundle:
+    """Open a bundle that fails or sleeps at customers' questions, or answers with other labels or intents."""
+    opened = Bundle.load(location)
+    if not isinstance(opened, LabelBundle):
+        return upside_down(opened) if fault == "wrong" else opened
 
     def strikes(instances: Any) -> bool:
         return any(CUSTOMER in str(one.get("subject")) for one in instances)
 
-    return with_fault(LabelBundle.load(location), fault, strikes, SLOW_SECONDS)
+    return with_fault(opened, fault, strikes, SLOW_SECONDS)
+
+
+def upside_down(bundle: Bundle) -> Bundle:
+    """Let a recommender suggest what it finds least likely first."""
+    answer = bundle.predict
+
+    def predict(instances: Any) -> Any:
+        answers = answer(instances)
+        for one in answers:
+            one.intents.reverse()
+        return answers
+
+    bundle.predict = predict  # type: ignore[method-assign]
+    return bundle
 
 
 def main() -> int:
-    """Serve ``ticket`` and ``ticket-candidate``."""
+    """Serve the recipe's name, and the same with ``-candidate``."""
     parser = argparse.ArgumentParser()
     parser.add_argument("champion", type=Path)
     parser.add_argument("candidate", type=Path)
@@ -39,9 +57,10 @@ def main() -> int:
     options = parser.parse_args()
     configure_logs("INFO")
     limits = Limits(threads=4, inline_seconds=0.0)
+    recipe = manifest_at(str(options.champion))["recipe"]
     models = [
-        BundleModel("ticket", functools.partial(LabelBundle.load, options.champion), limits),
-        BundleModel("ticket-candidate", functools.partial(faulty, options.candidate, options.fault), limits),
+        BundleModel(recipe, functools.partial(Bundle.load, options.champion), limits),
+        BundleModel(f"{recipe}-candidate", functools.partial(faulty, options.candidate, options.fault), limits),
     ]
     run(models, host="127.0.0.1", port=options.port, grpc_port=None, limits=limits)
     return 0

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import orjson
 
+from frontdesk.bundle import manifest_at
 from frontdesk.bundle.folder import model_id_of
 from frontdesk.deployment import enter, switch
 from frontdesk.registry import Registry, Version
@@ -42,14 +43,15 @@ class Place:
 
 def released(folder: Path, empty_registry: Path, champion: Path) -> Place:
     """Register a bundle and its twin, and deploy the first."""
+    recipe = manifest_at(str(champion))["recipe"]
     store = Store(str(folder / "store"))
     registry = Registry(f"sqlite:///{shutil.copyfile(empty_registry, folder / 'mlflow.db')}")
     candidate = twin(champion, folder / "twin")
     versions = [
-        enter(store, registry, recipe="ticket", fused=fused(store, name, bundle))
+        enter(store, registry, recipe=recipe, fused=fused(store, name, bundle))
         for name, bundle in (("first", champion), ("second", candidate))
     ]
-    switch(store, registry, "ticket", versions[0])
+    switch(store, registry, recipe, versions[0])
     return Place(store, registry, *versions)
 
 
@@ -75,8 +77,11 @@ def ask(client: httpx.Client, case: str, text: str = "lost card") -> dict[str, A
 
 
 @contextmanager
-def traffic(client: httpx.Client, callers: int = 3) -> Iterator[Desk]:
+def traffic(
+    client: httpx.Client, callers: int = 3, route: str = TICKETS, case_field: str = "id", **instance: Any
+) -> Iterator[Desk]:
     """Let callers ask without end, each case once, until the block ends."""
+    fields = instance or {"subject": "lost card", "body": "please"}
     desk, done = Desk(), threading.Event()
 
     def call(caller: int) -> None:
@@ -84,9 +89,7 @@ def traffic(client: httpx.Client, callers: int = 3) -> Iterator[Desk]:
         while not done.is_set():
             number += 1
             case = f"{caller}-{number}"
-            response = client.post(
-                TICKETS, json={"instances": [{"id": case, "subject": "lost card", "body": "please"}]}
-            )
+            response = client.post(route, json={"instances": [{case_field: case, **fields}]})
             desk.statuses.append(response.status_code)
             if response.status_code == 200:
                 answer = response.json()["predictions"][0]

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 import sqlalchemy as sa
 
@@ -18,11 +19,14 @@ from frontdesk.database.releases import decide_release, keep_release, release, s
 from frontdesk.database.rollouts import Stored, add_counts, change, latest_rollout, read_counts
 from frontdesk.deployment import current, offered
 from frontdesk.errors import GateRefused, UsageError
+from frontdesk.golden_questions import count_wrong
 from frontdesk.releases import begin_rollout, settle
 from frontdesk.rollout import Plan, promote
 from frontdesk.serving.gateway.controller import Controller
+from tests.bundles import EmailRun
 from tests.gateway.desk import GatewayProcess
 from tests.gateway.releasing import Place, ask, released, traffic
+from tests.intent_bundles import IntentRun
 from tests.serving.process import ServerProcess
 
 QUICK = {"bake_seconds": 0.0, "least": 20, "alpha": 0.3, "rise": 0.3, "slower": 2.0, "slack_seconds": 0.02}
@@ -41,8 +45,8 @@ def plan(*steps: float, **changes: Any) -> Plan:
     return Plan(steps=steps or (50, 100), **{**QUICK, **changes})
 
 
-def begin(place: Place, database: Database, chosen: Plan) -> Stored:
-    given = {"recipe": "ticket", "number": place.candidate.number, "plan": chosen, "by": "Ada"}
+def begin(place: Place, database: Database, chosen: Plan, recipe: str = "ticket") -> Stored:
+    given = {"recipe": recipe, "number": place.candidate.number, "plan": chosen, "by": "Ada"}
     return begin_rollout(database, place.store, place.registry, **given, now=datetime.now(UTC))
 
 
@@ -55,16 +59,21 @@ def fault(place: Place, name: str, folder: Path) -> Iterator[ServerProcess]:
 
 
 def drive(
-    place: Place, database: Database, url: str, condition: Callable[[Stored], bool], seconds: float = WAIT_SECONDS
+    place: Place,
+    database: Database,
+    url: str,
+    condition: Callable[[Stored], bool],
+    seconds: float = WAIT_SECONDS,
+    recipe: str = "ticket",
 ) -> Stored:
     """Run a controller until a rollout is as it should be."""
 
     async def look() -> Stored:
-        urls = {"ticket": url, "ticket-candidate": url}
-        controller = Controller(database, place.store, place.registry, urls, ["ticket"])
+        urls = {recipe: url, f"{recipe}-candidate": url}
+        controller = Controller(database, place.store, place.registry, urls, [recipe])
         end = time.monotonic() + seconds
         try:
-            while not condition(found := latest_rollout(database, "ticket")):
+            while not condition(found := latest_rollout(database, recipe)):
                 assert time.monotonic() < end, found.as_json()
                 await controller.look()
                 await asyncio.sleep(0.1)
@@ -116,6 +125,70 @@ def test_a_broken_candidate_is_rolled_back(registered: Place, tmp_path: Path, na
                 arms = dict(connection.execute(sa.text("SELECT arm, count(*) FROM predictions GROUP BY arm")).all())
             assert arms["fallback"] == sum(bool(answer.get("fallback")) for answer in desk.answers)
             assert arms["control"] > 0
+
+
+OTHERS: dict[str, dict[str, Any]] = {
+    "email": {"route": "/v1/emails:classify", "case_field": "id", "subject": "card", "body": "My card is lost."},
+    "intent": {"route": "/v1/intents:suggest", "case_field": "session", "line": "cards", "events": []},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", list(OTHERS))
+def test_mails_and_intents_roll_out_alike(
+    recipe: str, email_run: EmailRun, intent_run: IntentRun, empty_registry: Path, tmp_path: Path
+) -> None:
+    """A candidate that answers the golden questions wrongly meets no case; its good twin takes its share."""
+    place = released(tmp_path, empty_registry, email_run.bundle if recipe == "email" else intent_run.bundle)
+    patient = {f"FRONTDESK_GATEWAY_{name}_SECONDS": "10" for name in ("SUGGEST", "BATCH")}
+    for name, status in (("wrong", "rolled back"), ("none", "running")):
+        folder = tmp_path / name
+        folder.mkdir()
+        with fault(place, name, folder) as server, GatewayProcess(folder, {recipe: server.url}, patient) as gateway:
+            assert isinstance(gateway, GatewayProcess)
+            begin(place, gateway.database, plan(50, 100, bake_seconds=3600.0), recipe)
+            with traffic(gateway.client, callers=2, **OTHERS[recipe]) as desk:
+                found = drive(
+                    place, gateway.database, server.url, lambda one: one.progress.status != "waiting", recipe=recipe
+                )
+                assert found.progress.status == status, found.as_json()
+                if status == "running":
+                    gateway.wait_for(lambda: place.candidate.model_id in desk.models)
+            assert set(desk.statuses) == {200}
+            if status == "rolled back":
+                assert "golden questions" in found.progress.words[0]
+                assert set(desk.models) == {place.champion.model_id}
+
+
+def test_servers_that_answer_by_a_label_file_are_asked_by_it(
+    registered: Place, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from frontdesk.bundle.labels import LabelBundle
+    from frontdesk.settings import settings
+
+    tree = LabelBundle.load(registered.candidate.bundle).taxonomy.heads["reply"]
+    renamed = {label: f"renamed {place}" for place, label in enumerate(tree.labels)}
+    changes = [
+        {"date": "2026-01-01", "head": "reply", "rename": {"label": old, "name": new}} for old, new in renamed.items()
+    ]
+    heads = {"reply": {"labels": list(tree.labels)}}
+    file = tmp_path / "labels.yaml"
+    file.write_bytes(orjson.dumps({"format": 1, "start": "2020-01-01", "heads": heads, "changes": changes}))
+    monkeypatch.setenv("FRONTDESK_TAXONOMY", str(file))
+    settings.cache_clear()
+    try:
+        stored = begin(registered, database, plan())
+        command = ["-m", "frontdesk.serving", registered.candidate.bundle]
+        with ServerProcess(command, tmp_path / "models.log") as server:
+            body = {"instances": [question["instance"] for question in stored.questions]}
+            answers = server.client.post("/v1/models/ticket:predict", json=body).json()["predictions"]
+    finally:
+        monkeypatch.undo()
+        settings.cache_clear()
+    expected = [one["expected"]["reply"] for one in stored.questions if "reply" in one["expected"]]
+    assert expected
+    assert set(expected) <= set(renamed.values())
+    assert count_wrong(stored.questions, answers) == 0
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from frontdesk.feature_repo import open_join, open_reader
 from frontdesk.feature_repo.materialising import materialise
 from frontdesk.feature_repo.repository import open_repository
 from frontdesk.features import FoundFeatures
+from frontdesk.golden_questions import count_wrong, golden_questions
 from frontdesk.intent.columns import convert, with_features
 from frontdesk.intent.opening import IntentBundle, load_intents
 from frontdesk.serving.features import FeatureBundle, TimedReader
@@ -85,6 +86,14 @@ def joined(incident_run: IncidentRun, asked: list[dict[str, Any]]) -> list[dict[
         one | {name: row[f"feature:{name}"] for name in NAMES}
         for one, row in zip(asked, found.to_pylist(), strict=True)
     ]
+
+
+def test_golden_questions_leave_nothing_to_the_store(incident_run: IncidentRun, served: FeatureBundle) -> None:
+    """Else a good candidate whose store knows an operator would answer them wrongly, and be rolled back."""
+    questions = golden_questions(str(incident_run.run.bundle))
+    asked = [one["instance"] for one in questions]
+    assert all(one.get(name) is not None for one in asked for name in NAMES)
+    assert count_wrong(questions, orjson.loads(served.dump(served.predict(asked)))) == 0
 
 
 def test_the_lines_state_gives_the_answers_of_the_training_time_join(

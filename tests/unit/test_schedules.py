@@ -151,7 +151,7 @@ def test_a_dry_run_needs_no_server() -> None:
     assert answer.exit_code == 0
     content = orjson.loads(answer.stdout)
     assert {change["action"] for change in content["changes"]} == {"create"}
-    assert len(content["changes"]) == 7
+    assert len(content["changes"]) == 8
 
 
 def test_without_a_server_nothing_is_applied() -> None:
