@@ -59,6 +59,7 @@ def test_it_runs_as_1000_and_carries_its_labels(about: dict[str, Any]) -> None:
     labels = {key.rpartition(".")[2]: value for key, value in config["Labels"].items()}
     assert labels["title"].startswith("frontdesk")
     assert labels["version"]
+    assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?", labels["revision"])
     assert not [value for value in config["Env"] if re.search(r"INDEX|CERT|PASSWORD|TOKEN", value)]
 
 

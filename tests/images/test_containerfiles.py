@@ -73,6 +73,12 @@ def test_an_image_runs_as_a_numbered_user_and_says_what_it_is(name: str) -> None
 
 
 @pytest.mark.parametrize("name", IMAGES)
+def test_each_argument_has_a_line(name: str) -> None:
+    """Older buildah reads the first name of a line alone."""
+    assert all(re.fullmatch(r'ARG \w+(=("[^"]*"|\S+))?', line) for line in lines(name) if line.startswith("ARG"))
+
+
+@pytest.mark.parametrize("name", IMAGES)
 def test_code_lies_in_the_last_layers(name: str) -> None:
     """A change of our code must not install the dependencies again."""
     final = lines(name)
