@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from frontdesk.bundle import Bundle
+from frontdesk.intent.requests import IntentAnswer
 from frontdesk.simulation import emails, sessions, tickets
 
 
@@ -48,19 +49,20 @@ def _screens(count: int) -> list[dict[str, Any]]:
 def assert_same(answers: list[dict[str, Any]], bundle: Path, instances: list[dict[str, Any]]) -> None:
     """Assert that answers over HTTP are those of the bundle in this process; another engine may round otherwise."""
     opened = Bundle.load(str(bundle))
-    expected = [orjson.loads(one.model_dump_json(exclude_none=True)) for one in opened.predict(instances)]
+    expected = opened.predict(instances)
     assert len(answers) == len(expected) == len(instances)
     for answer, right in zip(answers, expected, strict=True):
         assert answer["model_id"] == opened.model_id
-        if "intents" in right:
-            assert (answer["source"], answer["degraded"]) == (right["source"], False)
-            assert [one["id"] for one in answer["intents"]] == [one["id"] for one in right["intents"]]
-            scores = [one["score"] for one in right["intents"]]
+        if isinstance(right, IntentAnswer):
+            assert (answer["source"], answer["degraded"]) == (right.source, False)
+            assert [one["id"] for one in answer["intents"]] == [one.id for one in right.intents]
+            scores = [one.score for one in right.intents]
             assert [one["score"] for one in answer["intents"]] == pytest.approx(scores, rel=1e-4)
             continue
-        assert answer["labels"].keys() == right["labels"].keys()
-        for head, said in right["labels"].items():
+        assert answer["labels"].keys() == right.labels.keys()
+        for head, said in right.labels.items():
             found = answer["labels"][head]
-            assert found["confidence"] == pytest.approx(said["confidence"], abs=1e-5), head
-            for key in ("label", "decision", "reason"):
-                assert found[key] == said[key], head
+            assert found["confidence"] == pytest.approx(said.confidence, abs=1e-5), head
+            assert (found["label"], found["decision"], found["reason"]) == (said.label, said.decision, said.reason), (
+                head
+            )

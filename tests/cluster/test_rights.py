@@ -130,7 +130,7 @@ def test_kubectl_says_the_same(desk: Release) -> None:
 
 
 def test_no_server_has_a_token(desk: Release) -> None:
-    found = desk.kubectl.pods("app.kubernetes.io/part-of=frontdesk")
+    found = desk.kubectl.pods("app.kubernetes.io/name=frontdesk")
     assert {pod["spec"]["serviceAccountName"] for pod in found} >= {"frontdesk-serving", "frontdesk-gateway"}
     for pod in found:
         volumes = [
