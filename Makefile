@@ -11,7 +11,7 @@ export PATH := $(PATH):$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/frontdesk/bin
 # Processes of `make test` and `make test-slow`: two fit the machine that its time is promised for.
 WORKERS ?= 2
 
-.PHONY: help setup demo test test-slow test-load test-rehearsal test-cluster test-s3a lint type bench clean lock golden manifests
+.PHONY: help setup demo test test-slow test-load test-rehearsal test-cluster test-s3a lint type bench clean lock golden manifests images
 
 help: ## Show the targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -60,6 +60,9 @@ golden: setup ## Write the golden files anew; read the difference before you com
 
 manifests: setup ## Write manifests/base and the overlays anew, from the chart
 	$(PYTHON) manifests/render.py
+
+images: ## Build the images with buildah (docs/images.md); IMAGES holds the options of images/build
+	images/build $(IMAGES)
 
 lock: ## Resolve the dependencies anew into requirements.lock
 	uv pip compile --python-version 3.11 --generate-hashes --all-extras --no-header --no-annotate -q pyproject.toml -o requirements.lock

@@ -27,6 +27,7 @@ from frontdesk.cli import (
     rehearse,
     releases,
     training,
+    trust,
 )
 from frontdesk.cli.output import failed
 from frontdesk.errors import FrontdeskError
@@ -64,6 +65,10 @@ app.command("predict")(models.predict)
 app.command("coverage")(coverage.coverage)
 app.command("drift")(drift.drift)
 app.command("serve")(models.serve)
+app.command("publish")(models.publish)
+app.command("sign")(trust.sign)
+app.command("verify")(trust.verify)
+app.command("sbom")(trust.sbom)
 app.command("gateway")(gateway.gateway)
 app.command("up")(gateway.up)
 app.add_typer(experiment.app, name="experiment")

@@ -118,3 +118,30 @@ def serve(
         policy=policy,
         model_name=model_name,
     )
+
+
+def publish(
+    bundles: list[str] = typer.Argument(
+        ..., metavar="BUNDLE...", help="Folders, s3:// addresses; with --store recipes."
+    ),
+    store: str | None = typer.Option(None, "--store", help="Publish what is deployed in this store."),
+    as_json: bool = Json,
+) -> None:
+    """Write to Redis what the servers of bundles share there: fills an empty one. Twice changes nothing."""
+    from frontdesk.bundle import Bundle
+    from frontdesk.errors import UsageError
+    from frontdesk.serving.publishing import publish as write
+    from frontdesk.serving.watching import Deployed
+    from frontdesk.settings import settings
+    from frontdesk.storage import Store
+
+    if settings().redis is None:
+        raise UsageError("no Redis is set", where="FRONTDESK_REDIS")
+    locations = bundles
+    if store is not None:
+        locations = [Deployed(Store(store), name, Bundle.load).pointer()["uri"] for name in bundles]
+    write(locations)
+    if as_json:
+        print_json({"published": locations})
+    else:
+        console().print(f"published: {', '.join(locations)}")

@@ -17,6 +17,7 @@ SERVING = "serving.kserve.io"
 OF_SERVICE = f"{SERVING}/inferenceservice"
 """Label of everything that KServe makes for an InferenceService."""
 OURS, COMPONENT = "app.kubernetes.io/part-of=frontdesk", "app.kubernetes.io/component"
+S3_ENDPOINT = f"{SERVING}/s3-endpoint"
 CRDS = {"inferenceservices": "v1beta1", "servingruntimes": "v1alpha1", "clusterstoragecontainers": "v1alpha1"}
 """Kinds of KServe that are needed, in the version that we write."""
 ENFORCED = "pod-security.kubernetes.io/enforce"
@@ -178,6 +179,9 @@ def _secrets(cluster: Cluster, namespace: str) -> Iterator[Finding]:
         absent = sorted(key for key in keys if key and key not in there)
         if absent:
             yield Finding(name, "wrong", f"lacks the keys {', '.join(absent)}, needed by {users}", "Add them")
+        elif "AWS_ACCESS_KEY_ID" in there and S3_ENDPOINT not in (found["metadata"].get("annotations") or {}):
+            words = "names no object store, so KServe's storage initializer asks AWS for models"
+            yield Finding(name, "note", words, f"For another store, annotate it with {S3_ENDPOINT}=HOST:PORT")
         else:
             yield Finding(name, "ok", f"used by {users}")
 
@@ -259,7 +263,8 @@ def _service(service: Object, seen: Workloads, runtimes: Mapping[str, list[str]]
     behind = [f"{one['metadata']['name']}: {why_deployment(one, seen)}" for one in mine if not rolled_out(one)]
     ready = conditions(service).get("Ready") or {}
     if ready.get("status") != "True":
-        said = [str(one["message"]) for one in conditions(service).values() if one.get("message")]
+        failure = ((service.get("status") or {}).get("modelStatus") or {}).get("lastFailureInfo") or {}
+        said = [str(one["message"]) for one in (failure, *conditions(service).values()) if one.get("message")]
         words = "; ".join(behind or said[:1] or ["KServe's controller has not looked at it"])
         yield Finding(title, "wrong", f"not ready: {words}")
     elif behind:

@@ -163,9 +163,12 @@ def _model(model: Manifest, runtimes: Runtimes, *, modelless: bool) -> Iterator[
 
 
 def _resources(container: Manifest, where: str) -> Iterator[str]:
-    if not _map(_map(container.get("resources")).get("requests")):
+    requests = _map(_map(container.get("resources")).get("requests"))
+    if not requests:
         words = "KServe then asks for 1 CPU and 2 GiB, whatever the runtime says"
         yield f"{where}.resources: {words}; set requests and a memory limit"
+    elif "cpu" not in requests:
+        yield f"{where}.resources.requests: without cpu there is nothing to scale by, so it never scales; set cpu"
 
 
 def _collocated(predictor: Manifest) -> Iterator[str]:

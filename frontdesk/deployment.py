@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from frontdesk import progress
-from frontdesk.errors import BundleError, GateRefused, UnreadableFile
+from frontdesk.errors import BundleError, GateRefused, UnreadableFile, UntrustedBundle
 from frontdesk.inference_service import serving_by_settings
 from frontdesk.logs import event
 from frontdesk.recipes import jobs
@@ -23,7 +23,7 @@ from frontdesk.registry import Registry, Version
 from frontdesk.storage import Store, canonical_json
 
 CURRENT, CANDIDATE = "current.json", "candidate.json"
-_GATES = "gates"
+_GATES, _SBOMS = "gates", "sboms"
 _log = logging.getLogger(__name__)
 
 
@@ -60,8 +60,12 @@ def enter(store: Store, registry: Registry, *, recipe: str, fused: str, reason: 
     Raises:
         BundleError: the copy does not load, or its golden rows differ. It is taken away again, nothing is registered.
     """
+    from frontdesk.bundle.materials import bill_of_materials
+
     manifest = _fused(store, fused)
     bundle = _place(store, recipe, fused, manifest["model_id"])
+    # Not in the folder, nor under a name that begins like it: KServe's storage initializer fetches by prefix.
+    store.put(canonical_json(bill_of_materials(bundle)), _SBOMS, recipe, f"{manifest['model_id']}.cdx.json")
     run = registry.record(
         recipe,
         model_id=manifest["model_id"],
@@ -177,9 +181,12 @@ def _place(store: Store, recipe: str, fused: str, model_id: str) -> str:
         try:
             Bundle.load(store.uri(*place))
             return store.uri(*place)
-        except BundleError:
-            store.remove(*place)
-            if fresh:
+        except BundleError as error:
+            # A whole copy that is not trusted here may be what servers answer with: a wrong key must not remove it.
+            untrusted = isinstance(error, UntrustedBundle)
+            if fresh or not untrusted:
+                store.remove(*place)
+            if fresh or untrusted:
                 raise
 
 

@@ -26,6 +26,7 @@ FrontdeskError                      1   500
 ├── Overloaded                      1   429
 │   └── RateLimited                           one client asks too much
 ├── BundleError                     1   500   names the bad file
+│   └── UntrustedBundle                       no key that is trusted here signed it
 ├── StorageError                    1   503   names the address and what answered
 ├── TransferError                   1   500   a tensor file does not have the digest of its manifest
 ├── TrainingError                   1   500   the loss is not finite, no labelled row is left, ...
@@ -232,6 +233,12 @@ class BundleError(FrontdeskError):
     """A bundle is incomplete, altered, or of a format that this release does not read."""
 
     code = "bad_bundle"
+
+
+class UntrustedBundle(BundleError):
+    """None of the keys that this process trusts signed the bundle."""
+
+    code = "untrusted_bundle"
 
 
 class StorageError(FrontdeskError):

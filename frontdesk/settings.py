@@ -75,6 +75,12 @@ class Settings(BaseSettings):
     """How long a request waits for its features before it is answered without them."""
     masking_key_file: str | None = None
     """File of the key that turns personal data of mails into pseudonyms. Default: plain placeholders."""
+    signing_key_file: str | None = None
+    """File of the private key (PEM, ECDSA P-256) that signs every bundle which is written here (``docs/trust.md``)."""
+    signing_password_file: str | None = None
+    """File of that key's password. Default: it has none."""
+    verify_key_file: str | None = None
+    """File of one or more public keys (PEM). Set, no bundle is opened that none of them signed."""
     device: str = "auto"
     """``auto``, ``cpu`` or ``cuda``."""
     threads: int = 2

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
+from importlib import metadata
 from pathlib import Path
 
 VERSION = "0.1.0"
+_TRAINING_EXTRAS = ("train", "spark")
 
 
 @functools.cache
@@ -20,3 +23,18 @@ def code_digest(root: Path = Path(__file__).parent) -> str:
         digest.update(path.relative_to(root).as_posix().encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
+
+
+@functools.cache
+def library_versions() -> dict[str, str]:
+    """Return the installed versions of the libraries that models are trained with."""
+    found = {}
+    for requirement in metadata.requires("frontdesk") or []:
+        name, extra = re.match(r"[\w.-]+", requirement), re.search(r'extra == "(\w+)"', requirement)
+        if name is None or (extra is not None and extra[1] not in _TRAINING_EXTRAS):
+            continue
+        try:
+            found[name[0].lower()] = metadata.version(name[0])
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,8 +1,8 @@
 """Put empty libraries in the place of CUDA's, for a torch that computes on the CPU alone.
 
-The wheel of torch in the lock is linked with CUDA's libraries, 3.4 GB that a machine without a GPU loads and never calls. An
-image built with TORCH=cpu leaves their packages out. The loader still asks for each library and each name in it: the
-libraries written here have the names, and every function of theirs answers 100, CUDA's "no device". Needs binutils.
+The wheel of torch in the lock is linked with CUDA's libraries: 3.4 GB that a machine without a GPU loads and never
+calls. An image built with TORCH=cpu leaves their packages out. The loader still asks for each library and each name in
+it: those written here have the names, and every function answers 100, CUDA's "no device". Needs binutils, x86-64.
 
 usage: cuda_stubs.py SITE_PACKAGES
 """
@@ -52,8 +52,8 @@ def write_stub(path: Path, versions: dict[str, set[str]]) -> None:
     names = sorted(set().union(*versions.values()))
     code = "".join(f".globl {name}\n.type {name},@function\n{name}: {ANSWER}\n" for name in names)
     nodes = "".join(
-        f"{version} {{ {''.join(f'{name};' for name in sorted(versions[version]))} }};\n"
-        for version in sorted(versions)
+        f"{version} {{ {' '.join(f'{name};' for name in sorted(of_it))} }};\n"
+        for version, of_it in sorted(versions.items())
         if version
     )
     with tempfile.TemporaryDirectory() as scratch:

@@ -7,7 +7,6 @@ database when they start, and schedules are applied by ``frontdesk schedule``.
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 import sys
@@ -34,7 +33,6 @@ def chart(helm: str, *values: Path) -> Objects:
     command += [part for path in values for part in ("--values", str(path))]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603
     text = text.replace("app.kubernetes.io/managed-by: Helm", "app.kubernetes.io/managed-by: kustomize")
-    text = re.sub(r"(?m)^ *(# With these, Helm takes|meta\.helm\.sh/).*\n", "", text)
     return {key_of(one): one for one in yaml.safe_load_all(text) if one}
 
 

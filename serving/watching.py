@@ -79,7 +79,10 @@ class Watcher:
         try:
             pointer = await asyncio.to_thread(self._deployed.pointer)
             model_id = str(pointer["model_id"])
-            if model_id in (self._model.bundle.model_id, self._refused):
+            if model_id == self._model.bundle.model_id:
+                self._refused = ""
+                return
+            if model_id == self._refused:
                 return
             load = functools.partial(self._deployed.open, pointer["uri"])
             await asyncio.to_thread(self._model.open, load)

@@ -18,6 +18,7 @@ from tests.lifecycle_run import finished  # noqa: F401
 from tests.postgres_server import postgres  # noqa: F401
 from tests.redis_server import redis_server  # noqa: F401
 from tests.s3_server import S3, environment, s3, s3_process  # noqa: F401
+from tests.signing_keys import signing_keys, trust  # noqa: F401
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

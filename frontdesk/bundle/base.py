@@ -115,13 +115,14 @@ class Bundle(ABC):
                 loaded. Not where it answers in the labels of another file or day: those may need the model.
 
         Raises:
+            UntrustedBundle: the settings name keys, and none of them signed it.
             BundleError: a file is missing, altered, unlisted or unreadable, or the golden rows differ.
             UnreadableFile, StorageError: the ``s3://`` address does not answer.
             BadTaxonomy, UsageError: the label or policy file does not fit the bundle, or there is none.
         """
         ends = ends and taxonomy is None and taxonomy_version is None
         folder = local_copy(location, ends=ends)
-        manifest = verify_bundle(folder, ends=ends)
+        manifest = verify_bundle(folder, ends=ends, signed=True)
         module, _, function = KINDS[manifest["model_kind"]].opener.partition(":")
         try:
             opener = getattr(importlib.import_module(module), function)

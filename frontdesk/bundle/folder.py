@@ -1,7 +1,8 @@
 """The folder of a bundle: written whole, verified file by file, copied from S3 once.
 
 A folder is written under a scratch name, its manifest last, and renamed; reading checks every name, size and digest,
-and refuses with the name of the bad file.
+and refuses with the name of the bad file. Where keys are set, a manifest is signed when it is written and its signature
+checked when the bundle is opened.
 """
 
 from __future__ import annotations
@@ -22,10 +23,13 @@ import pyarrow.parquet as pq
 from frontdesk.bundle.kinds import KINDS
 from frontdesk.errors import BundleError, StorageError, UnreadableFile
 from frontdesk.golden import GOLDEN
-from frontdesk.storage import MANIFEST, canonical_json, describe, digest, file_digest, reading, write_atomically
-from frontdesk.version import VERSION, code_digest
+from frontdesk.settings import settings
+from frontdesk.storage import MANIFEST, Store, canonical_json, describe, digest, file_digest, reading, write_atomically
+from frontdesk.version import VERSION, code_digest, library_versions
 
 BUNDLE_FORMAT = 1
+SIGNATURE = "manifest.json.sigstore.json"
+"""Beside the manifest, over its bytes; see `frontdesk.bundle.signature`."""
 METRICS, CARD = "metrics.json", "card.md"
 REPORTS = (METRICS, CARD)
 """Written again after evaluation; the `model_id` does not depend on them."""
@@ -81,10 +85,10 @@ def save_bundle(
             "snapshot": snapshot,
             "taxonomy": taxonomy["version"],
             "files": describe(scratch),
-            "code": {"version": VERSION, "digest": code_digest()},
+            "code": {"version": VERSION, "digest": code_digest(), "libraries": library_versions()},
         }
         manifest["model_id"] = model_id_of(manifest)
-        write_atomically(scratch / MANIFEST, canonical_json(manifest))
+        _finish(scratch, manifest)
     return str(manifest["model_id"])
 
 
@@ -104,7 +108,17 @@ def update_bundle(folder: Path, *, metrics: Mapping[str, Any], card: str) -> Non
                 shutil.copyfile(folder / name, scratch / name)
         (scratch / METRICS).write_bytes(canonical_json(metrics))
         (scratch / CARD).write_text(card, "utf-8")
-        write_atomically(scratch / MANIFEST, canonical_json({**manifest, "files": describe(scratch)}))
+        _finish(scratch, {**manifest, "files": describe(scratch)})
+
+
+def _finish(scratch: Path, manifest: Mapping[str, Any]) -> None:
+    """Write the manifest, which makes the folder a bundle, after its signature where there is a key."""
+    content = canonical_json(manifest)
+    if (key_file := settings().signing_key_file) is not None:
+        from frontdesk.bundle.signature import read_private_key, sign
+
+        (scratch / SIGNATURE).write_bytes(sign(content, read_private_key(key_file, settings().signing_password_file)))
+    write_atomically(scratch / MANIFEST, content)
 
 
 @contextmanager
@@ -128,7 +142,7 @@ def _replacing(folder: Path) -> Iterator[Path]:
 
 
 def _check_name(name: Any) -> None:
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or name == MANIFEST:
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or name in (MANIFEST, SIGNATURE):
         raise BundleError("a file of a bundle has a flat, plain name", where=str(name)[:80])
 
 
@@ -175,39 +189,54 @@ def ends_of(manifest: Mapping[str, Any]) -> tuple[str, ...]:
     return (SPEC, TAXONOMY, POLICY, METRICS, *KINDS[manifest["model_kind"]].ends)
 
 
-def verify_bundle(folder: Path, *, ends: bool = False) -> dict[str, Any]:
+def verify_bundle(folder: Path, *, ends: bool = False, signed: bool = False) -> dict[str, Any]:
     """Check that a folder holds exactly the files of its manifest, each with its size and digest; return the manifest.
 
     Args:
         folder: of the bundle.
         ends: check those of `ends_of` only; no other file needs to be there.
+        signed: also ask for a signature by one of the keys that the settings trust, where they name any.
 
     Raises:
+        UntrustedBundle: there is no such signature.
         BundleError: names the first file that is missing, altered or not listed.
     """
     try:
-        manifest = parse_manifest((folder / MANIFEST).read_bytes())
+        content = (folder / MANIFEST).read_bytes()
     except OSError as error:
         remedy = "Point to a folder that `frontdesk run` wrote"
         raise BundleError("there is no bundle here: no manifest.json", where=str(folder), remedy=remedy) from error
+    if signed and (key_file := settings().verify_key_file) is not None:
+        from frontdesk.bundle.signature import check, read_public_keys
+
+        check(content, signature_at(str(folder)), read_public_keys(key_file))
+    manifest = parse_manifest(content)
     for name in ends_of(manifest) if ends else manifest["files"]:
         entry, path = manifest["files"][name], folder / name
         if not path.is_file():
             raise BundleError("a file of the bundle is missing", where=name, remedy=_REMEDY)
         if path.stat().st_size != entry["bytes"] or file_digest(path) != entry["sha256"]:
             raise BundleError("a file of the bundle was altered: its digest is another", where=name, remedy=_REMEDY)
-    extra = sorted(
-        path.name for path in folder.iterdir() if path.name not in manifest["files"] and path.name != MANIFEST
-    )
+    listed = {*manifest["files"], MANIFEST, SIGNATURE}
+    extra = sorted(path.name for path in folder.iterdir() if path.name not in listed)
     if extra:
         raise BundleError("a file that the manifest does not list", where=extra[0], remedy="Remove it")
     return manifest
 
 
+def signature_at(location: str) -> bytes | None:
+    """Return the signature of a bundle, local or ``s3://``; None where there is none. Raises `StorageError`."""
+    try:
+        return Store(location).read_bytes(SIGNATURE)
+    except UnreadableFile:
+        return None
+
+
 def local_copy(location: str | Path, *, ends: bool = False) -> Path:
     """Return the local folder of a bundle; an ``s3://`` one is copied once, into the user's cache.
 
-    The copy is kept under the digest of its manifest, so an altered or replaced bundle is another folder.
+    The copy is kept under the digest of its manifest, and of its signature where one is asked for, so an altered or
+    replaced bundle is another folder.
 
     Args:
         location: of the bundle.
@@ -219,7 +248,9 @@ def local_copy(location: str | Path, *, ends: bool = False) -> Path:
     with reading(f"{uri.rstrip('/')}/{MANIFEST}") as file:
         content = bytes(file.read())
     manifest = parse_manifest(content)
-    folder = _cache() / (digest(content)[:20] + ("-ends" if ends else ""))
+    # Who may read the store's objects but not list them is refused a missing one: nobody asks without need.
+    signature = signature_at(uri) if settings().verify_key_file is not None else None
+    folder = _cache() / (digest(content + (signature or b""))[:20] + ("-ends" if ends else ""))
     if folder.is_dir():
         return folder
     with _replacing(folder) as scratch:
@@ -232,6 +263,8 @@ def local_copy(location: str | Path, *, ends: bool = False) -> Path:
                     shutil.copyfileobj(source, sink, 1 << 20)
                 except OSError as error:
                     raise StorageError(f"reading stopped ({type(error).__name__})", where=uri) from error
+        if signature is not None:
+            (scratch / SIGNATURE).write_bytes(signature)
         (scratch / MANIFEST).write_bytes(content)
         verify_bundle(scratch, ends=ends)
     return folder

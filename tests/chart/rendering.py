@@ -20,11 +20,16 @@ NAMESPACE = "frontdesk"
 Manifest = dict[str, Any]
 
 
+def tool(name: str) -> str | None:
+    """Return a program that is named in the environment, installed, or built by `make setup`."""
+    built = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "frontdesk/bin" / name
+    return os.environ.get(name.upper()) or shutil.which(name) or (str(built) if built.is_file() else None)
+
+
 @cache
 def helm() -> str:
-    """Return the Helm that `make setup` found or built; skip the test where there is none."""
-    built = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "frontdesk/bin/helm"
-    found = os.environ.get("HELM") or shutil.which("helm") or (str(built) if built.is_file() else None)
+    """Return Helm; skip the test where there is none."""
+    found = tool("helm")
     if found is None:
         pytest.skip("there is no helm: `make setup` builds it where Go is installed")
     return found

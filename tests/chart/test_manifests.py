@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -15,7 +13,7 @@ import pytest
 import yaml
 
 from frontdesk.cluster_rules import problems
-from tests.chart.rendering import ROOT, helm
+from tests.chart.rendering import ROOT, helm, tool
 
 MANIFESTS = ROOT / "manifests"
 OVERLAYS = {"kind": "trial", "dev": "dev", "prod": "production"}
@@ -34,11 +32,10 @@ def render() -> ModuleType:
 
 def built(folder: Path) -> dict[Any, dict[str, Any]]:
     """Return what kustomize makes of a folder, but for the namespace; skip the test where there is none."""
-    tools = {"kubectl": ["kustomize"], "kustomize": ["build"]}
-    found = os.environ.get("KUBECTL") or next((tool for tool in tools if shutil.which(tool)), None)
-    if found is None:
+    kubectl, kustomize = tool("kubectl"), tool("kustomize")
+    if kubectl is None and kustomize is None:
         pytest.skip("there is neither kubectl nor kustomize")
-    command = [found, *tools.get(Path(found).name, ["kustomize"]), str(folder)]
+    command = [kubectl, "kustomize", str(folder)] if kubectl else [str(kustomize), "build", str(folder)]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     objects = [one for one in yaml.safe_load_all(text) if one["kind"] != "Namespace"]
     return {render().key_of(one): one for one in objects}

@@ -79,6 +79,11 @@ FAULTS = {
     "to zero": (service(minReplicas=0), "spec.predictor.minReplicas", "never scales to 0"),
     "resources": (model(resources=None), "spec.predictor.model.resources", "1 CPU and 2 GiB"),
     "only limits": (model(resources={"limits": {"cpu": 1}}), "spec.predictor.model.resources", "1 CPU"),
+    "no cpu": (
+        model(resources={"requests": {"memory": "1Gi"}}),
+        "spec.predictor.model.resources.requests",
+        "never scales",
+    ),
     "two frameworks": (service(sklearn={}), "spec.predictor", "keep one"),
     "nothing": (service(model=None), "spec.predictor", "says nothing that serves"),
     "latest": (pod(image="registry.local:5000/a/serving:latest"), "spec.containers[kserve-container].image", "another"),

@@ -120,9 +120,18 @@ class Caller:
         found.__dict__.update(Called(**json.loads(text)).__dict__)
 
 
-def reachable(caller: Caller, url: str, body: Any) -> None:
-    """Wait until a service answers 200; a Service takes its pods a moment after they are ready."""
-    until(url, lambda: not caller.call(url, body).failed, 60)
+def answered(caller: Caller, url: str, body: Any) -> Any:
+    """Return the first answer of a service; its pods are ready a moment before the Service leads to them."""
+    last = Called()
+
+    def ask() -> bool:
+        nonlocal last
+        last = caller.call(url, body)
+        return bool(last.statuses)
+
+    until(url, ask, 60, lambda: str(last))
+    assert not last.failed, str(last)
+    return last.last
 
 
 def _open() -> list[dict[str, Any]]:

@@ -17,8 +17,8 @@ def questions(recipe: str, count: int = 12) -> list[dict[str, Any]]:
     if recipe == "intent":
         return _screens(count)
     table = emails.simulate(count, seed=5) if recipe == "email" else tickets.simulate(count, seed=5)
-    labels = ("business_line", "queue", "topic", "contact_type", "reply", "id")
-    rows = table.drop_columns([name for name in labels if name in table.schema.names]).to_pylist()
+    others = ("business_line", "queue", "topic", "contact_type", "reply", "id", "received_at")
+    rows = table.drop_columns([name for name in others if name in table.schema.names]).to_pylist()
     plain: list[dict[str, Any]] = orjson.loads(orjson.dumps(rows))
     return plain
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import secrets
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -105,6 +104,6 @@ def s3_secret(address: S3Address, name: str = "frontdesk-s3") -> dict[str, Any]:
 
 
 def database_secret(name: str = "frontdesk-database") -> dict[str, Any]:
-    """Return the secret of the bundled database, which is made with its password."""
+    """Return the secret of the bundled database, which is made with its password; the same at every run."""
     about = {"name": name}
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": about, "stringData": {"password": secrets.token_hex(12)}}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": about, "stringData": {"password": "of-a-test"}}

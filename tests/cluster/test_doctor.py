@@ -67,7 +67,10 @@ def found(namespaces: Callable[[str], Kubectl], images: Images) -> dict[str, Any
             deployment("no-key", image=image, **needs),
             deployment("too-big", image=image, resources={"requests": {"cpu": "900"}}),
         ),
-        *(service("by-ftp", storageUri="ftp://desk/x"), service("no-mode", {"frontdesk/nothing": "set"})),
+        *(
+            service("by-ftp", storageUri="ftp://desk/x"),
+            service("no-mode", {"serving.kserve.io/deploymentMode": "Foo"}),
+        ),
         service("no-runtime", runtime="frontdusk"),
     )
 
@@ -91,7 +94,7 @@ def found(namespaces: Callable[[str], Kubectl], images: Images) -> dict[str, Any
         ("Deployment no-key", "CreateContainerConfigError"),
         ("Deployment too-big", "finds no node: .*Insufficient cpu"),
         ("InferenceService by-ftp", "nothing fetches 'ftp'"),
-        ("InferenceService no-mode", "deploymentMode"),
+        ("InferenceService no-mode", "'Foo' is no mode"),
         ("InferenceService no-runtime", "no runtime 'frontdusk'"),
         ("secret there", "lacks the keys absent, needed by Deployment no-key"),
         ("secret gone", "needed by ServiceAccount greedy"),

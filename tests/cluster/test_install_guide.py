@@ -66,7 +66,7 @@ def followed(
             env={**os.environ, "PATH": path},
             capture_output=True,
             text=True,
-            timeout=540,
+            timeout=1200,
             check=False,
         )
         story = "" if ran.returncode == 0 else Kubectl(given["NAMESPACE"]).story()
@@ -77,6 +77,7 @@ def followed(
     return ran, tmp_path
 
 
+@pytest.mark.timeout(1500)
 def test_the_guide_ends_with_a_classified_mail(followed: tuple[subprocess.CompletedProcess[str], Path]) -> None:
     ran, place = followed
     (answer,) = orjson.loads((place / "answer.json").read_bytes())["predictions"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from frontdesk.bundle import manifest_at
-from tests.cluster.calling import Caller, reachable
+from tests.cluster.calling import Caller, answered
 from tests.cluster.conftest import doctor, put
 from tests.cluster.kubectl import Kubectl, until
 from tests.cluster.questions import questions
@@ -18,6 +18,7 @@ from tests.cluster.release import Images, Release, S3Address, database_secret, s
 
 pytestmark = pytest.mark.cluster
 SERVICE, DEPLOYMENT = "ticket", "ticket-predictor"
+SOURCE = "internal.serving.kserve.io/storage-initializer-sourceuri"
 PODS = f"serving.kserve.io/inferenceservice={SERVICE}"
 
 
@@ -30,7 +31,7 @@ def tickets(
     off = {recipe: {"enabled": False} for recipe in ("email", "intent")}
     release = Release(kubectl, values | {"recipes": values["recipes"] | off})
     kubectl.apply(s3_secret(s3_address), database_secret())
-    release.install({"recipes": {SERVICE: {"minReplicas": 2}}})
+    release.install({"recipes": {SERVICE: {"minReplicas": 2, "maxReplicas": 2}}})
     kubectl.ready(SERVICE)
     kubectl.rolled_out(DEPLOYMENT)
     yield release, Caller(kubectl, images["serving"])
@@ -42,7 +43,7 @@ def address(tickets: tuple[Release, Caller]) -> str:
     """The address of the service, which answers."""
     release, caller = tickets
     url = release.url(DEPLOYMENT, f"/v1/models/{SERVICE}:predict")
-    reachable(caller, url, ASKED)
+    answered(caller, url, ASKED)
     return url
 
 
@@ -51,7 +52,7 @@ ASKED = {"instances": questions("ticket", 1)}
 
 def serve(release: Release, bundle: str) -> None:
     """Pin another bundle."""
-    release.install({"recipes": {SERVICE: {"minReplicas": 2, "bundle": bundle}}})
+    release.install({"recipes": {SERVICE: {"minReplicas": 2, "maxReplicas": 2, "bundle": bundle}}})
 
 
 def until_taken_up(kubectl: Kubectl, before: int) -> None:
@@ -120,7 +121,7 @@ def test_a_broken_bundle_never_receives_traffic(
     assert "policy.json" in told["words"], told  # the server's own last words
     with caller.calling(address, ASKED) as found:
         release.helm.run("rollback", "frontdesk")
-        until("the good version", lambda: _images(release.kubectl) == {good}, told=release.kubectl.story)
+        until("the good version", lambda: _model(release.kubectl) == good, told=release.kubectl.story)
         release.kubectl.rolled_out(DEPLOYMENT)
     assert not found.failed, str(found)
     assert set(found.models) == {good}
@@ -131,12 +132,11 @@ def _restarts(kubectl: Kubectl) -> int:
     return max((one["restartCount"] for one in states), default=0)
 
 
-def _images(kubectl: Kubectl) -> set[str]:
-    """Return the models that the Deployment's template names."""
+def _model(kubectl: Kubectl) -> str:
+    """Return the model that new pods would get."""
     found = kubectl.get("deployment", DEPLOYMENT)
     assert found is not None
-    initial = found["spec"]["template"]["spec"]["initContainers"]
-    return {one["args"][0].rpartition("/")[2] for one in initial}
+    return str(found["spec"]["template"]["metadata"]["annotations"][SOURCE]).rpartition("/")[2]
 
 
 def test_a_killed_pod_costs_what_was_in_flight(tickets: tuple[Release, Caller], address: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.calling import Caller
+from tests.cluster.calling import Caller, answered
 from tests.cluster.conftest import RECIPES, doctor
 from tests.cluster.kubectl import Kubectl, until
 from tests.cluster.questions import assert_same, questions
@@ -22,7 +22,8 @@ def test_one_process_answers_over_its_service(
     recipe: str, desk: Release, caller: Caller, bundles: dict[str, Path]
 ) -> None:
     asked = questions(recipe)
-    found = caller.ask(desk.url(f"{recipe}-predictor", f"/v1/models/{recipe}:predict"), {"instances": asked})
+    url = desk.url(f"{recipe}-predictor", f"/v1/models/{recipe}:predict")
+    found = answered(caller, url, {"instances": asked})
     assert_same(found["predictions"], bundles[recipe], asked)
 
 
@@ -91,5 +92,6 @@ def test_a_transformer_and_its_predictor_answer_the_same(
 ) -> None:
     release, client = separate
     asked = questions(recipe)
-    found = client.ask(release.url(f"{recipe}-transformer", f"/v1/models/{recipe}:predict"), {"instances": asked})
+    url = release.url(f"{recipe}-transformer", f"/v1/models/{recipe}:predict")
+    found = answered(client, url, {"instances": asked})
     assert_same(found["predictions"], bundles[recipe], asked)

@@ -16,6 +16,7 @@ CODE = ("frontdesk", "components", "feature_repo", "pipelines", "serving", "cli"
 
 DOORS = {
     "aiohttp": ("serving/http_client.py",),
+    "cryptography": ("frontdesk/bundle/signature.py",),
     "evidently": ("frontdesk/monitoring/evidently_report.py",),
     "feast": ("feature_repo/sdk.py",),
     "kfp": ("components/", "pipelines/"),

@@ -218,6 +218,20 @@ class Recorder(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+def test_kserve_s_spelling_of_the_options(ticket_bundle: Path, tmp_path: Path) -> None:
+    """As the controller starts a transformer: it adds what it does not find among the arguments."""
+
+    def start(log: str, *arguments: str) -> ServerProcess:
+        return ServerProcess(["-m", "frontdesk.cli.main", "serve", str(ticket_bundle), *arguments], tmp_path / log)
+
+    with start("predictor", "--role", "predictor", "--model_name", "desk") as predictor:
+        address = predictor.url.removeprefix("http://")
+        given = ("--model_name=desk", f"--predictor_host={address}", "--http_port", "1")
+        with start("transformer", *given) as transformer:
+            assert len(ask(transformer, "desk", REQUESTS["ticket"])) == len(REQUESTS["ticket"])
+            assert transformer.client.get("/v1/models/ticket").status_code == 404
+
+
 def test_the_trace_goes_on_and_a_strange_predictor_is_no_500(ticket_bundle: Path, tmp_path: Path) -> None:
     recorder = HTTPServer(("127.0.0.1", 0), Recorder)
     Thread(target=recorder.serve_forever, daemon=True).start()

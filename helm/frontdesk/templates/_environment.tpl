@@ -28,17 +28,26 @@
 {{- end }}
 {{- end }}
 
-{{/* Address of the database. Where the address has no password, libpq takes the one of the secret. */}}
+{{/* Address of the database without its password; nothing where the secret holds all of it. */}}
+{{- define "frontdesk.databaseUrl" -}}
+{{- if .Values.database.bundled.enabled -}}
+postgresql://frontdesk@frontdesk-postgres.{{ .Release.Namespace }}:5432/frontdesk
+{{- else -}}
+{{ .Values.database.url }}
+{{- end -}}
+{{- end }}
+
+{{/* Where the database is. For an address without a password, libpq takes it from its own variable. */}}
 {{- define "frontdesk.databaseEnvironment" -}}
-{{- $database := .Values.database -}}
-{{- if or $database.bundled.enabled $database.url -}}
+{{- $secret := .Values.database.secret -}}
+{{- with include "frontdesk.databaseUrl" . -}}
 - name: FRONTDESK_DATABASE
-  value: {{ ternary "postgresql://frontdesk@frontdesk-postgres:5432/frontdesk" $database.url $database.bundled.enabled | quote }}
+  value: {{ . | quote }}
 - name: PGPASSWORD
-  valueFrom: {secretKeyRef: {name: {{ $database.secret.name }}, key: password}}
+  valueFrom: {secretKeyRef: {name: {{ $secret.name }}, key: password}}
 {{- else -}}
 - name: FRONTDESK_DATABASE
-  valueFrom: {secretKeyRef: {name: {{ $database.secret.name }}, key: {{ $database.secret.key }}}}
+  valueFrom: {secretKeyRef: {name: {{ $secret.name }}, key: {{ $secret.key }}}}
 {{- end }}
 {{- end }}
 
@@ -56,10 +65,33 @@
 {{- end }}
 {{- end }}
 
-{{/* Key of the pseudonyms, where there is one. */}}
-{{- define "frontdesk.maskingEnvironment" -}}
-{{- if .Values.maskingKey.secret -}}
+{{/* Files of keys: of the pseudonyms, and of those whose bundles are trusted. */}}
+{{- define "frontdesk.keyEnvironment" -}}
+{{- if .Values.maskingKey.secret }}
 - {name: FRONTDESK_MASKING_KEY_FILE, value: /etc/frontdesk/masking/key}
+{{- end }}
+{{- if .Values.trust.verifyKeys.secret }}
+- {name: FRONTDESK_VERIFY_KEY_FILE, value: /etc/frontdesk/trust/verify.pub}
+{{- end }}
+{{- end }}
+
+{{- define "frontdesk.keyMounts" -}}
+{{- if .Values.maskingKey.secret }}
+- {name: masking, mountPath: /etc/frontdesk/masking, readOnly: true}
+{{- end }}
+{{- if .Values.trust.verifyKeys.secret }}
+- {name: trust, mountPath: /etc/frontdesk/trust, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{- define "frontdesk.keyVolumes" -}}
+{{- with .Values.maskingKey.secret }}
+- name: masking
+  secret: {secretName: {{ . }}, items: [{key: key, path: key}]}
+{{- end }}
+{{- with .Values.trust.verifyKeys.secret }}
+- name: trust
+  secret: {secretName: {{ . }}, items: [{key: verify.pub, path: verify.pub}]}
 {{- end }}
 {{- end }}
 
@@ -74,14 +106,13 @@
 {{ include "frontdesk.s3Environment" . }}
 {{- end }}
 
-{{/* Where pipelines run, and from which image; nothing where there is no pipeline server. */}}
+{{/* Where pipelines run, and what their steps get; nothing where there is no pipeline server. */}}
 {{- define "frontdesk.kfpEnvironment" -}}
 {{- $kfp := .Values.pipelines.kfp -}}
 {{- if $kfp.address -}}
 - name: FRONTDESK_KFP
   value: {{ $kfp.address | quote }}
-- name: FRONTDESK_IMAGE
-  value: {{ include "frontdesk.image" (dict "root" . "name" "python-pipelines") }}
+- {name: FRONTDESK_CLUSTER, value: /etc/frontdesk/cluster/cluster.yaml}
 {{- with $kfp.namespace }}
 - name: FRONTDESK_KFP_NAMESPACE
   value: {{ . }}
@@ -102,9 +133,7 @@
 {{- with include "frontdesk.redisEnvironment" . }}
 {{ . }}
 {{- end }}
-{{- with include "frontdesk.maskingEnvironment" . }}
-{{ . }}
-{{- end }}
+{{- include "frontdesk.keyEnvironment" . }}
 {{- range $name := list "lines" "desks" "agents" }}
 {{- if index $gateway.files $name }}
 - {name: FRONTDESK_GATEWAY_{{ upper $name }}, value: /etc/frontdesk/files/{{ $name }}.yaml}

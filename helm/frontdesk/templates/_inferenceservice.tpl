@@ -14,7 +14,7 @@ env:
   {{- with include "frontdesk.redisEnvironment" .root }}
   {{- . | nindent 2 }}
   {{- end }}
-  {{- with include "frontdesk.maskingEnvironment" .root }}
+  {{- with include "frontdesk.keyEnvironment" .root | trim }}
   {{- . | nindent 2 }}
   {{- end }}
   {{- if .store }}
@@ -50,8 +50,8 @@ volumeMounts:
   {{- if $serving.policy }}
   - {name: policy, mountPath: /etc/frontdesk/policy, readOnly: true}
   {{- end }}
-  {{- if .root.Values.maskingKey.secret }}
-  - {name: masking, mountPath: /etc/frontdesk/masking, readOnly: true}
+  {{- with include "frontdesk.keyMounts" .root | trim }}
+  {{- . | nindent 2 }}
   {{- end }}
 {{- end }}
 
@@ -63,13 +63,10 @@ volumeMounts:
 - name: policy
   configMap: {name: frontdesk-policy}
 {{- end }}
-{{- with .Values.maskingKey.secret }}
-- name: masking
-  secret: {secretName: {{ . }}, items: [{key: key, path: key}]}
-{{- end }}
+{{- include "frontdesk.keyVolumes" . }}
 {{- end }}
 
-{{/* The part of a predictor or transformer that scales it and says where it runs. Takes {root, part}. */}}
+{{/* The part of a predictor or transformer that scales it and says where it runs. Takes {root, part, labels}. */}}
 {{- define "frontdesk.serverPart" -}}
 {{- include "frontdesk.checkedScale" .part -}}
 serviceAccountName: frontdesk-serving
@@ -85,11 +82,12 @@ deploymentStrategy:
   rollingUpdate: {maxSurge: 1, maxUnavailable: 0}
 securityContext: {{- include "frontdesk.podSecurity" 1000 | nindent 2 }}
 {{- include "frontdesk.scheduling" (dict "root" .root "part" .root.Values.serving) }}
+{{ include "frontdesk.spread" .labels }}
 {{- end }}
 
 {{/*
-An InferenceService. Takes {root, name, recipe, bundle}; without a bundle it lacks storageUri (and the transformer
-STORAGE_URI), which the deploy step sets.
+An InferenceService. Takes {root, name, recipe, bundle, manager}; without a bundle it lacks storageUri (and the
+transformer STORAGE_URI), which the deploy step sets.
 */}}
 {{- define "frontdesk.inferenceService" -}}
 {{- $root := .root }}{{ $recipe := .recipe }}{{ $separate := eq .recipe.shape "separate" -}}
@@ -98,17 +96,14 @@ kind: InferenceService
 metadata:
   name: {{ .name }}
   namespace: {{ $root.Release.Namespace }}
-  labels: {{- include "frontdesk.labels" (dict "root" $root "component" "serving") | nindent 4 }}
+  labels: {{- include "frontdesk.labels" (dict "root" $root "component" "serving" "manager" .manager) | nindent 4 }}
     frontdesk/recipe: {{ .name }}
   annotations:
     serving.kserve.io/deploymentMode: Standard
     serving.kserve.io/autoscalerClass: hpa
-    # With these, Helm takes the object over when the model is pinned by a value later.
-    meta.helm.sh/release-name: {{ $root.Release.Name }}
-    meta.helm.sh/release-namespace: {{ $root.Release.Namespace }}
 spec:
   predictor:
-    {{- include "frontdesk.serverPart" (dict "root" $root "part" $recipe) | nindent 4 }}
+    {{- include "frontdesk.serverPart" (dict "root" $root "part" $recipe "labels" (dict "serving.kserve.io/inferenceservice" .name "component" "predictor")) | nindent 4 }}
     {{- if $recipe.followStore }}
     containers:
       - name: kserve-container
@@ -130,7 +125,7 @@ spec:
     {{- end }}
   {{- if $separate }}
   transformer:
-    {{- include "frontdesk.serverPart" (dict "root" $root "part" $recipe.transformer) | nindent 4 }}
+    {{- include "frontdesk.serverPart" (dict "root" $root "part" $recipe.transformer "labels" (dict "serving.kserve.io/inferenceservice" .name "component" "transformer")) | nindent 4 }}
     containers:
       - name: kserve-container
         {{- include "frontdesk.serverContainer" (dict "root" $root "bundle" .bundle) | nindent 8 }}

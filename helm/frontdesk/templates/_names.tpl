@@ -1,11 +1,11 @@
-{{/* Labels of every object. Takes {root, component}. */}}
+{{/* Labels of every object. Takes {root, component} and, for what Helm does not own, manager. */}}
 {{- define "frontdesk.labels" -}}
 app.kubernetes.io/name: frontdesk
 app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 app.kubernetes.io/part-of: frontdesk
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+app.kubernetes.io/managed-by: {{ .manager | default .root.Release.Service }}
 {{- end }}
 
 {{/* Labels that a selector may name: they never change. Takes {root, component}. */}}

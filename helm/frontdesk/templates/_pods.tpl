@@ -40,6 +40,15 @@ priorityClassName: {{ . }}
 {{- end }}
 {{- end }}
 
+{{/* Pods of one kind on different nodes, where there are some. Takes labels. */}}
+{{- define "frontdesk.spread" -}}
+topologySpreadConstraints:
+  - maxSkew: 1
+    topologyKey: kubernetes.io/hostname
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector: {matchLabels: {{ . | toJson }}}
+{{- end }}
+
 {{/* What the pods of ours have in common that are no model servers. Takes {root, part, user}. */}}
 {{- define "frontdesk.podBasics" -}}
 automountServiceAccountToken: false
@@ -70,7 +79,7 @@ spec:
       env:
         - {name: HOME, value: /tmp}
         - {name: OMP_NUM_THREADS, value: "1"}
-        {{- range .environment }}
+        {{- range append .environment (include "frontdesk.keyEnvironment" .root) }}
         {{- with trim . }}
         {{- . | nindent 8 }}
         {{- end }}
@@ -79,27 +88,22 @@ spec:
       securityContext: {{- include "frontdesk.containerSecurity" 1000 | nindent 8 }}
       volumeMounts:
         - {name: tmp, mountPath: /tmp}
+        {{- with include "frontdesk.keyMounts" .root | trim }}
+        {{- . | nindent 8 }}
+        {{- end }}
         {{- range .mounted }}
         - {name: {{ .name }}, mountPath: {{ .path }}, readOnly: true}
         {{- end }}
   volumes:
     - name: tmp
       emptyDir: {sizeLimit: 2Gi}
+    {{- with include "frontdesk.keyVolumes" .root | trim }}
+    {{- . | nindent 4 }}
+    {{- end }}
     {{- range .mounted }}
     - name: {{ .name }}
       {{- toYaml .source | nindent 6 }}
     {{- end }}
-{{- end }}
-
-{{/* The token for a pipeline server with several users, as a list for `mounted`, in JSON. */}}
-{{- define "frontdesk.kfpToken" -}}
-{{- $token := .Values.pipelines.kfp.token -}}
-{{- if and .Values.pipelines.kfp.address $token.enabled -}}
-{{- $source := dict "serviceAccountToken" (dict "path" "token" "audience" $token.audience "expirationSeconds" 3600) -}}
-{{- list (dict "name" "kfp-token" "path" "/var/run/secrets/kfp" "source" (dict "projected" (dict "sources" (list $source)))) | toJson -}}
-{{- else -}}
-[]
-{{- end -}}
 {{- end }}
 
 {{/* Nothing; fails where there would be fewer replicas at most than at least, which a schema cannot say. */}}

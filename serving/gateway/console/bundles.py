@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from frontdesk.bundle import manifest_at
-from frontdesk.bundle.folder import METRICS, POLICY, SPEC, local_copy, parsed
+from frontdesk.bundle.folder import METRICS, POLICY, SPEC, local_copy, parsed, verify_bundle
 from frontdesk.errors import BundleError
 from frontdesk.records import default_columns
 
@@ -47,7 +46,7 @@ def shown_bundles(locations: Sequence[str]) -> list[ShownBundle]:
     found = []
     for location in locations:
         folder = local_copy(location)
-        manifest = manifest_at(str(folder))
+        manifest = verify_bundle(folder, ends=True, signed=True)
         try:
             metrics, policy, spec = (parsed(folder, name) for name in (METRICS, POLICY, SPEC))
         except OSError as error:
