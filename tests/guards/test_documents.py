@@ -15,7 +15,7 @@ import typer
 
 from frontdesk.cli.main import app
 from frontdesk.serving.gateway.settings import GatewaySettings
-from frontdesk.settings import Settings
+from frontdesk.settings import Settings, SparkOnKubernetes, TrainNodes
 from tests.guards.test_structure import ROOT, files
 
 DOCUMENTS = sorted(files(".md"))
@@ -105,7 +105,7 @@ def test_a_wrong_command_is_seen() -> None:
 
 def test_settings_exist() -> None:
     known = set(_NOT_OURS)
-    for kind in (Settings, GatewaySettings):
+    for kind in (Settings, GatewaySettings, SparkOnKubernetes, TrainNodes):
         prefix = str(kind.model_config["env_prefix"]).upper()
         known |= {f"{prefix}{name.upper()}" for name in kind.model_fields}
     for path in DOCUMENTS:
