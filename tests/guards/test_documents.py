@@ -110,6 +110,8 @@ def test_settings_exist() -> None:
         known |= {f"{prefix}{name.upper()}" for name in kind.model_fields}
     for path in DOCUMENTS:
         for name in _SETTING.findall(path.read_text("utf-8")):
+            if name.startswith("FRONTDESK_TEST_"):  # of the tests on a cluster
+                continue
             whole = name.rstrip("_") in known or any(one.startswith(name) for one in known)
             assert whole, f"{named(path)} names {name}, which no settings know"
 
