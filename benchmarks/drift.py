@@ -32,7 +32,7 @@ WATCHED = (
     Watched("total", "input", "numeric"),
     Watched("visits", "input", "numeric"),
 )
-RUNS = {100: 300, 1_000: 300, 10_000: 100, 100_000: 20, 1_000_000: 5}
+RUNS = {100: 300, 1_000: 300, 10_000: 100, 100_000: 300, 1_000_000: 110}
 SEASON_RUNS = {1_000: 60}
 COLUMN = {"share": "channel", "number": "amount", "missing": "visits", "new level": "product", "routing": "queue"}
 CHANGES = [
