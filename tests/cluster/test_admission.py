@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,20 +20,35 @@ from tests.cluster.kubectl import Kubectl, until
 pytestmark = pytest.mark.cluster
 ROOT = Path(__file__).resolve().parents[2]
 OVERLAYS = sorted(path.name for path in (ROOT / "manifests/overlays").iterdir())
-CRDS = sorted((Path(__file__).parent / "crds").glob("*.yaml"))
-"""Kinds that a cluster may lack; in the releases that their first lines name."""
+OPERATOR = "github.com/prometheus-operator/prometheus-operator@v0.80.1"
+CRDS = ("prometheusrules", "servicemonitors")
+"""Kinds that a cluster may lack."""
+
+
+def definitions() -> Iterator[dict[str, Any]]:
+    """Yield the definitions of the kinds, as the Prometheus operator's Go module has them."""
+    if (go := shutil.which("go")) is None:
+        pytest.skip("the cluster lacks the kinds of the Prometheus operator, and there is no Go to fetch them with")
+    fetched = subprocess.run(
+        [go, "mod", "download", "-json", OPERATOR], cwd="/", capture_output=True, text=True, timeout=120, check=False
+    )
+    if fetched.returncode != 0:
+        pytest.skip(f"the cluster lacks the kinds of the Prometheus operator, and {OPERATOR} cannot be fetched")
+    folder = Path(json.loads(fetched.stdout)["Dir"]) / "example/prometheus-operator-crd"
+    for name in CRDS:
+        yield yaml.safe_load((folder / f"monitoring.coreos.com_{name}.yaml").read_text("utf-8"))
 
 
 @pytest.fixture(scope="module")
 def place(namespaces: Callable[[str], Kubectl]) -> Iterator[Kubectl]:
     """A namespace, and the kinds that the cluster lacks for as long as this module runs."""
     cluster, lent = Kubectl(), []
-    for path in CRDS:
-        manifest = yaml.safe_load(path.read_text("utf-8"))
-        if cluster.get("crd", manifest["metadata"]["name"]) is None:
-            manifest["metadata"]["labels"] = OURS
-            cluster.apply(manifest)
-            lent.append(manifest["metadata"]["name"])
+    if any(cluster.get("crd", f"{name}.monitoring.coreos.com") is None for name in CRDS):
+        for manifest in definitions():
+            if cluster.get("crd", manifest["metadata"]["name"]) is None:
+                manifest["metadata"]["labels"] = OURS
+                cluster.apply(manifest)
+                lent.append(manifest["metadata"]["name"])
     for name in lent:
         until(
             name, lambda name=name: cluster.tried("wait", "--for=condition=Established", f"crd/{name}").returncode == 0
