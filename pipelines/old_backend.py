@@ -3,6 +3,7 @@
 Its driver ends a step over a field that it does not know, and SDK 2.17 writes such fields beside the old ones of the
 same meaning. What is left out here it could not do anyway: deadlines and tolerations. Retries it
 ignores; `frontdesk submit` again, or *Retry* on the run's page, goes on from the finished jobs and checkpoints.
+It also looks for the producer of an input under the name that the page shows, so there steps have their plain names.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ _KNOWN = {
 def for_old_backend(text: str) -> str:
     """Return a compiled pipeline, both documents, as such a server takes it."""
     pipeline, platform = yaml.safe_load_all(text)
+    for component in (pipeline["root"], *pipeline["components"].values()):
+        for name, task in component.get("dag", {}).get("tasks", {}).items():
+            task["taskInfo"]["name"] = name
     for executor in pipeline["deploymentSpec"]["executors"].values():
         resources = executor["container"]["resources"]
         for part in (resources, resources.get("accelerator", {})):

@@ -83,6 +83,16 @@ def test_an_old_server_gets_only_what_it_knows(tmp_path: Path) -> None:
     assert "pvcMount" in pods["exec-train"]
 
 
+def test_an_old_server_finds_who_made_an_input(tmp_path: Path) -> None:
+    """It knows a task by the name in its ``taskInfo`` alone, and inputs by the task's own."""
+    compiled(tmp_path, Cluster.model_validate(OLD))
+    pipeline, _ = yaml.safe_load_all((tmp_path / "ticket.yaml").read_text("utf-8"))
+    graphs = [one["dag"]["tasks"] for one in (pipeline["root"], *pipeline["components"].values()) if "dag" in one]
+    assert len(graphs) > 1
+    for tasks in graphs:
+        assert {name: task["taskInfo"]["name"] for name, task in tasks.items()} == {name: name for name in tasks}
+
+
 @pytest.mark.parametrize("name", ["image_pull_secrets", "tolerations", "config_maps", "security"])
 def test_what_an_old_server_cannot_give_is_refused(name: str, tmp_path: Path) -> None:
     values: dict[str, Any] = {
