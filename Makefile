@@ -38,7 +38,7 @@ test-rehearsal: setup ## Run the rehearsals: three simulated months, a rollout o
 	$(PYTHON) -m pytest -m rehearsal
 
 test-cluster: setup ## Test images, chart and services on the cluster of KUBECONFIG (docs/cluster.md)
-	$(PYTHON) -m pytest -m cluster -s --durations=15 $(PYTEST) tests/cluster
+	$(PYTHON) -m pytest -m cluster -s --durations=15 $(or $(PYTEST),tests/cluster)
 
 test-s3a: setup ## Fetch the jars of s3a from Maven Central and test Spark with them
 	grep -v '^#' images/spark-jars.txt | xargs -I{} mvn -q -B dependency:get -Dtransitive=false -Dartifact={}
