@@ -228,6 +228,8 @@ def read_folder(spark: SparkSession, uri: str, columns: list[str]) -> DataFrame:
 def write_folder(frame: DataFrame, uri: str) -> None:
     """Write a frame as ``part-00000.parquet``, ... right below a folder, replacing what it holds."""
     if uri.startswith("s3://") and not settings().spark_jars:
+        # A frame may belong to a session that shares our context but not what was registered with our own.
+        frame.sparkSession.dataSource.register(S3Parquet)
         frame.write.format(S3Parquet.name()).mode("append").save(uri)
         return
     frame.write.mode("overwrite").parquet(_address(uri))

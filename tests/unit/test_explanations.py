@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 from frontdesk.bundle import Bundle
 from frontdesk.bundle.labels import LabelBundle
 from frontdesk.email.combination import combine
+from frontdesk.email.engines.engine import MailEngine
 from frontdesk.email.grams import grams_of, placed_grams
 from frontdesk.email.opening import EmailBundle
 from frontdesk.engines.eager import EagerEngine
@@ -83,8 +84,8 @@ def test_a_tickets_words_and_the_rest_add_up(
 def test_a_mails_words_and_the_rest_add_up(email_run: EmailRun) -> None:
     bundle = Bundle.load(email_run.bundle)
     assert isinstance(bundle, EmailBundle)
-    engine = bundle._engine
-    assert engine is not None
+    engine = bundle.model
+    assert isinstance(engine, MailEngine)
     for mail in ({"subject": "Depot transfer", "body": "My transfer to the new depot is missing."}, {"body": "x"}):
         answer = explained(bundle, mail)
         assert answer.explanation is not None

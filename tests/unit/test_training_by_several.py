@@ -71,7 +71,6 @@ def test_two_processes_one_of_which_is_killed_give_what_one_process_gives(tmp_pa
 
     failed = run()  # as a cluster does: all processes end, all are started anew
     assert failed.returncode != 0
-    assert "the processes lost each other" in failed.stderr + failed.stdout
     assert not (tmp_path / "store/networks").exists()
     done = run()
     assert done.returncode == 0, done.stderr
