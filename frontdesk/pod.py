@@ -1,10 +1,23 @@
-"""The pod that this process runs in."""
+"""The pod that this process runs in, and what the pods that it makes have in common."""
 
 from __future__ import annotations
 
 import os
 import socket
 from pathlib import Path
+from typing import Any
+
+STORE_ENVIRONMENT = (
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_DEFAULT_REGION",
+    "AWS_REGION",
+    "AWS_EC2_METADATA_DISABLED",
+)
+"""What pods that we make need of our own environment: where the store is, never a key."""
+STORE_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+"""What they get from a secret, by reference."""
+
 
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -22,3 +35,12 @@ def own_name() -> str:
 def own_address() -> str:
     """Return the address of this pod."""
     return socket.gethostbyname(socket.gethostname())
+
+
+def restricted_container() -> dict[str, Any]:
+    """Return the security context that Pod Security ``restricted`` asks of a container, with a read-only root."""
+    return {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }

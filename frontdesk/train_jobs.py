@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from frontdesk.pod import STORE_ENVIRONMENT, STORE_KEYS, restricted_container
 from frontdesk.settings import TrainNodes
 
 TRAINER, TRAINING_OPERATOR = "trainer.kubeflow.org/v1alpha1", "kubeflow.org/v1"
@@ -20,17 +21,12 @@ _NODE, _PYTORCH = "node", "pytorch"
 _WORK = "/work"
 _USER = 1000
 _FORWARDED = (
-    "AWS_ENDPOINT_URL",
-    "AWS_ENDPOINT_URL_S3",
-    "AWS_DEFAULT_REGION",
-    "AWS_REGION",
-    "AWS_EC2_METADATA_DISABLED",
+    *STORE_ENVIRONMENT,
     "FRONTDESK_DEVICE",
     "FRONTDESK_THREADS",
     "FRONTDESK_LOG_LEVEL",
     "FRONTDESK_TRAIN_BACKEND",
 )
-_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
 @dataclass(frozen=True)
@@ -159,11 +155,7 @@ def _pod(work: Work, nodes: TrainNodes, container: str, restart: str | None) -> 
                     "env": _environment(work, nodes),
                     "resources": _resources(nodes),
                     "terminationMessagePolicy": "FallbackToLogsOnError",
-                    "securityContext": {
-                        "allowPrivilegeEscalation": False,
-                        "readOnlyRootFilesystem": True,
-                        "capabilities": {"drop": ["ALL"]},
-                    },
+                    "securityContext": restricted_container(),
                     "volumeMounts": [
                         {"name": "work", "mountPath": _WORK},
                         {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
@@ -190,7 +182,7 @@ def _environment(work: Work, nodes: TrainNodes) -> list[dict[str, Any]]:
     plain = [{"name": name, "value": work.environment[name]} for name in _FORWARDED if work.environment.get(name)]
     keys = [
         {"name": key, "valueFrom": {"secretKeyRef": {"name": nodes.s3_secret_name, "key": key}}}
-        for key in _KEYS
+        for key in STORE_KEYS
         if nodes.s3_secret_name
     ]
     return [*plain, *keys]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from frontdesk.errors import UsageError
-from frontdesk.pod import own_address, own_name, own_namespace
+from frontdesk.pod import STORE_ENVIRONMENT, STORE_KEYS, own_address, own_name, own_namespace, restricted_container
 from frontdesk.settings import SparkOnKubernetes
 from frontdesk.storage import canonical_json
 
@@ -23,15 +23,6 @@ MASTER = "k8s"
 _API_SERVER = "k8s://https://kubernetes.default.svc"
 _CONTAINER = "spark-executor"
 _USER = 1000
-_FORWARDED = (
-    "AWS_ENDPOINT_URL",
-    "AWS_ENDPOINT_URL_S3",
-    "AWS_DEFAULT_REGION",
-    "AWS_REGION",
-    "AWS_EC2_METADATA_DISABLED",
-)
-"""What executors need of the driver's environment: where the store is, never a key."""
-_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
 @dataclass(frozen=True)
@@ -97,7 +88,7 @@ def configuration(
         driver: see `find_driver`.
         image: of the executors, where the settings name none.
         template: file with the content of `pod_template`.
-        environment: of the driver; see `_FORWARDED`.
+        environment: of the driver; see `frontdesk.pod.STORE_ENVIRONMENT`.
     """
     values = {
         "spark.master": _API_SERVER if master == MASTER else master,
@@ -132,11 +123,11 @@ def configuration(
         values["spark.kubernetes.driver.pod.name"] = driver.pod
     if settings.executor_service_account:
         values["spark.kubernetes.authenticate.executor.serviceAccountName"] = settings.executor_service_account
-    for name in _FORWARDED:
+    for name in STORE_ENVIRONMENT:
         if value := environment.get(name):
             values[f"spark.executorEnv.{name}"] = value
     if settings.s3_secret_name:
-        for key in _KEYS:
+        for key in STORE_KEYS:
             values[f"spark.kubernetes.executor.secretKeyRef.{key}"] = f"{settings.s3_secret_name}:{key}"
     return values
 
@@ -166,11 +157,7 @@ def pod_template(driver: Driver) -> dict[str, Any]:
                 {
                     "name": _CONTAINER,
                     "command": [driver.python, "-m", "frontdesk.preprocessing.spark_container"],
-                    "securityContext": {
-                        "allowPrivilegeEscalation": False,
-                        "readOnlyRootFilesystem": True,
-                        "capabilities": {"drop": ["ALL"]},
-                    },
+                    "securityContext": restricted_container(),
                     "terminationMessagePolicy": "FallbackToLogsOnError",
                     "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108
                 }
