@@ -20,10 +20,10 @@ import orjson
 import yaml
 
 from frontdesk import progress
+from frontdesk.cluster_reasons import Workloads, conditions, rolled_out, why_deployment
 from frontdesk.errors import ClusterError, GateRefused, UsageError
 from frontdesk.golden_questions import count_wrong, golden_questions
 from frontdesk.logs import event
-from frontdesk.pod_faults import faults
 from frontdesk.settings import settings
 
 if TYPE_CHECKING:
@@ -148,26 +148,29 @@ class InferenceServices:
             service = self._cluster.get(_API, _KIND, self._namespace, name) or {}
             parts = self._cluster.list("apps/v1", "Deployment", self._namespace, labels=f"{_OF_SERVICE}={name}")
             expected = [f"{name}-{part}" for part in ("predictor", "transformer") if part in service.get("spec", {})]
-            done = {part["metadata"]["name"] for part in parts if rolled_out(part, model_id)}
+            done = {
+                part["metadata"]["name"] for part in parts if _model_of(_pods(part)) == model_id and rolled_out(part)
+            }
             address = service.get("status", {}).get("address", {}).get("url")
-            if address and done.issuperset(expected) and _condition(service, "Ready").get("status") == "True":
+            ready = conditions(service).get("Ready", {})
+            if address and done.issuperset(expected) and ready.get("status") == "True":
                 return str(address)
             if time.monotonic() >= end:
-                words = "; ".join(self._why(service, name, model_id)) or "nothing is known of why"
+                behind = [part for part in parts if part["metadata"]["name"] not in done]
+                words = self._why(behind) or ready.get("message") or "nothing is known of why"
                 raise GateRefused(
                     f"the new model was not ready within {self._seconds:g} seconds: {words}",
                     where=f"{self._namespace}/{name}",
                 )
             time.sleep(_POLL_SECONDS)
 
-    def _why(self, service: Mapping[str, Any], name: str, model_id: str) -> list[str]:
-        pods = [
-            pod
-            for pod in self._cluster.list("v1", "Pod", self._namespace, labels=f"{_OF_SERVICE}={name}")
-            if _model_of(pod) == model_id
-        ]
-        found = faults(self._cluster, self._namespace, pods, f"{name}-")
-        return found or [str(message) for message in (_condition(service, "Ready").get("message"),) if message]
+    def _why(self, deployments: list[dict[str, Any]]) -> str:
+        seen = Workloads(
+            replica_sets=self._cluster.list("apps/v1", "ReplicaSet", self._namespace),
+            pods=self._cluster.list("v1", "Pod", self._namespace),
+            events=self._cluster.list("v1", "Event", self._namespace, fields="type=Warning"),
+        )
+        return "; ".join(f"{one['metadata']['name']}: {why_deployment(one, seen)}" for one in deployments)
 
     def _ask(self, recipe: str, version: Version, address: str) -> None:
         """Ask the golden questions until the version itself answers. Raises `GateRefused` where it answers wrongly."""
@@ -201,17 +204,6 @@ def declared(template: Mapping[str, Any], bundle: str, model_id: str) -> dict[st
     return manifest
 
 
-def rolled_out(deployment: Mapping[str, Any], model_id: str) -> bool:
-    """Return whether every pod of a Deployment serves a model, and none another one."""
-    wanted, status = deployment["spec"].get("replicas", 1), deployment.get("status", {})
-    counts = {status.get(name, 0) for name in ("replicas", "updatedReplicas", "availableReplicas")}
-    return (
-        _model_of(deployment["spec"]["template"]) == model_id
-        and status.get("observedGeneration", 0) >= deployment["metadata"]["generation"]
-        and counts == {wanted}
-    )
-
-
 def _before(
     there: Mapping[str, Any] | None,
     template: Mapping[str, Any],
@@ -240,9 +232,9 @@ def _model_of(thing: Mapping[str, Any]) -> str | None:
     return (thing["metadata"].get("annotations") or {}).get(MODEL_ID)
 
 
-def _condition(service: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
-    found = service.get("status", {}).get("conditions", ())
-    return next((one for one in found if one["type"] == kind), {})
+def _pods(deployment: Mapping[str, Any]) -> Mapping[str, Any]:
+    template: Mapping[str, Any] = deployment["spec"]["template"]
+    return template
 
 
 def _answers(address: str, body: bytes) -> tuple[list[dict[str, Any]], str]:

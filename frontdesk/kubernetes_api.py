@@ -117,15 +117,6 @@ class Cluster:
         """Return the release of the API server (``v1.34.4``)."""
         return str(self._ask("GET", "/version")["gitVersion"])
 
-    def log(self, namespace: str, pod: str, container: str, *, lines: int, previous: bool = False) -> str:
-        """Return the last lines that a container wrote.
-
-        Args:
-            previous: of its run before the present one.
-        """
-        query = {"container": container, "tailLines": str(lines), "previous": str(previous).lower()}
-        return self._send("GET", f"{self._path('v1', 'Pod', namespace, pod)}/log", query)
-
     def _path(self, api_version: str, kind: str, namespace: str | None, name: str | None = None) -> str:
         """Return where a kind's objects are, or one of them. Raises `_Missing` for an unknown kind."""
         root = f"/api/{api_version}" if "/" not in api_version else f"/apis/{api_version}"
@@ -147,11 +138,6 @@ class Cluster:
     def _ask(
         self, method: str, path: str, query: Mapping[str, str] | None = None, body: Any = None, content: str = _JSON
     ) -> Any:
-        return json.loads(self._send(method, path, query, body, content))
-
-    def _send(
-        self, method: str, path: str, query: Mapping[str, str] | None = None, body: Any = None, content: str = _JSON
-    ) -> str:
         headers = {"Accept": "application/json, */*", "Content-Type": content}
         with self._answering(f"{method} {path}"):
             self._api.update_params_for_auth(headers, [], ["BearerToken"])
@@ -163,7 +149,7 @@ class Cluster:
                 body=body,
                 _request_timeout=_SECONDS,
             )
-        return str(answer.data)
+        return json.loads(answer.data)
 
     @contextmanager
     def _answering(self, request: str) -> Iterator[None]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from frontdesk.engines.choice import PORTABLE
 from frontdesk.errors import BadColumns, UsageError
 from frontdesk.jobs import Jobs
 from frontdesk.records import Columns, default_columns, load_columns, parse_columns
@@ -65,7 +66,7 @@ class LabelJobs(Jobs):
         """Open a bundle that answers with labels."""
         from frontdesk.bundle.labels import LabelBundle
 
-        return LabelBundle.load(location)
+        return LabelBundle.load(location, engine=PORTABLE)
 
     def measure_champion(
         self, store: Store, fused: str, snapshot: str, champion: LabelBundle, out: Path
@@ -104,7 +105,7 @@ class LabelJobs(Jobs):
         from frontdesk.evaluation.evaluate import TestRows, evaluate_rows, relabelled
         from frontdesk.tables import joined_batches, read_batches
 
-        model = LabelBundle.load(bundle, taxonomy=taxonomy, taxonomy_version=taxonomy_version)
+        model = LabelBundle.load(bundle, engine=PORTABLE, taxonomy=taxonomy, taxonomy_version=taxonomy_version)
         mapping = columns_of(model, columns)
         if not mapping.heads:
             raise BadColumns("the mapping names no label column", where=columns or "spec.json")
@@ -140,7 +141,7 @@ class LabelJobs(Jobs):
         from frontdesk.bundle.labels import LabelBundle
         from frontdesk.scoring import score_table
 
-        model = LabelBundle.load(bundle, taxonomy=taxonomy, taxonomy_version=taxonomy_version)
+        model = LabelBundle.load(bundle, engine=PORTABLE, taxonomy=taxonomy, taxonomy_version=taxonomy_version)
         mapping = columns_of(model, columns)
         with self.join_of(mapping.features) as join:
             return score_table(model, source, mapping, out, join)

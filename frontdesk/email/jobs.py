@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from frontdesk.email.recipe import NAME, EmailParameters
+from frontdesk.engines.choice import PORTABLE
 from frontdesk.jobs import Fused, Trained, first_confusion
 from frontdesk.label_jobs import LabelJobs, describe_in_bundle
 from frontdesk.storage import Store, describe, digest
@@ -79,9 +80,9 @@ class EmailJobs(LabelJobs):
             bundles[place] = fuse_email(
                 models / name, tensors, snapshot, chosen, work / place, lineage=lineage, spark=first
             )
-        candidate = LabelBundle.load(bundles["bundle"])
+        candidate = LabelBundle.load(bundles["bundle"], engine=PORTABLE)
         others = {
-            place.removeprefix("bundle-"): LabelBundle.load(folder)
+            place.removeprefix("bundle-"): LabelBundle.load(folder, engine=PORTABLE)
             for place, folder in bundles.items()
             if place != "bundle"
         }

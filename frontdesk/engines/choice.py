@@ -18,7 +18,8 @@ from frontdesk.golden import GOLDEN, Golden
 from frontdesk.logs import event
 
 PORTABLE = "portable"
-"""Names the engine of a kind of model that runs wherever the library does, whatever is faster on one machine."""
+"""Names the engine of a kind of model that runs wherever the library does, whatever is faster on one machine. Jobs
+answer with it, so that their figures do not hang on which engine was faster in that moment."""
 REFERENCE = "eager"
 """Name of the reference, which is never chosen by itself."""
 TOLERANCE = 1e-4

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from frontdesk.engines.choice import PORTABLE
 from frontdesk.errors import UsageError
 from frontdesk.monitoring.comparison import FALSE_ALARM_RATE, SAMPLE_ROWS, compare_windows
 from frontdesk.monitoring.slices import columns_named, compare_parts
@@ -144,7 +145,7 @@ def _opened(recipe: str, bundle: str, taxonomy: str | None, taxonomy_version: st
             where="--bundle",
             remedy="Name the log's column of suggestions in the mapping (options)",
         )
-    model = LabelBundle.load(bundle, taxonomy=taxonomy, taxonomy_version=taxonomy_version)
+    model = LabelBundle.load(bundle, engine=PORTABLE, taxonomy=taxonomy, taxonomy_version=taxonomy_version)
     if model.recipe != recipe:
         raise UsageError(f"this is a bundle of the recipe {model.recipe}", where="--bundle")
     return model

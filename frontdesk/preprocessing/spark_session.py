@@ -103,9 +103,7 @@ def _started(folder: Path, master: str | None, memory: str | None) -> Iterator[S
             with _told(path):
                 context = SparkContext(conf=conf, gateway=gateway)
             try:
-                spark = SparkSession(context)
-                spark.dataSource.register(S3Parquet)
-                yield spark
+                yield SparkSession(context)
             finally:
                 context.stop()
     finally:
@@ -219,17 +217,29 @@ def read_folder(spark: SparkSession, uri: str, columns: list[str]) -> DataFrame:
         words = "the executors are pods, which do not see this machine's files"
         raise UsageError(words, where=uri, remedy="Keep the store on s3://, or choose FRONTDESK_SPARK_MASTER=local[*]")
     if uri.startswith("s3://") and not settings().spark_jars:
-        return spark.read.format(S3Parquet.name()).option("columns", orjson.dumps(columns).decode()).load(uri)
+        return (
+            _s3parquet(spark).read.format(S3Parquet.name()).option("columns", orjson.dumps(columns).decode()).load(uri)
+        )
     # A folder's name may hold characters that Spark would take for a pattern.
     frame = spark.read.option("__globPaths__", "false").parquet(_address(uri))
     return frame.select(*[quoted(name) for name in columns])
 
 
+def _s3parquet(spark: SparkSession) -> SparkSession:
+    """Teach a session our source, and return it.
+
+    Spark looks a source up in the session that is active in the calling thread of its JVM, whoever's frame it reads or
+    writes; a new thread there, which a connection made anew brings too, has none.
+    """
+    SparkSession._get_j_spark_session_class(spark._jvm).setActiveSession(spark._jsparkSession)
+    spark.dataSource.register(S3Parquet)
+    return spark
+
+
 def write_folder(frame: DataFrame, uri: str) -> None:
     """Write a frame as ``part-00000.parquet``, ... right below a folder, replacing what it holds."""
     if uri.startswith("s3://") and not settings().spark_jars:
-        # A frame may belong to a session that shares our context but not what was registered with our own.
-        frame.sparkSession.dataSource.register(S3Parquet)
+        _s3parquet(frame.sparkSession)
         frame.write.format(S3Parquet.name()).mode("append").save(uri)
         return
     frame.write.mode("overwrite").parquet(_address(uri))

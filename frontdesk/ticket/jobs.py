@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from frontdesk.engines.choice import PORTABLE
 from frontdesk.jobs import Fused, Trained, first_confusion
 from frontdesk.label_jobs import LabelJobs, describe_in_bundle
 from frontdesk.preprocessing.spec import Spec
@@ -57,13 +58,13 @@ class TicketJobs(LabelJobs):
             work=work,
             spark=True,
         )
-        candidate = LabelBundle.load(bundle)
+        candidate = LabelBundle.load(bundle, engine=PORTABLE)
         evaluation = work / "evaluation"
         metrics = evaluate(
             candidate,
             store,
             snapshot,
-            others={"v1": LabelBundle.load(bundle_v1)},
+            others={"v1": LabelBundle.load(bundle_v1, engine=PORTABLE)},
             parameters=parameters,
             out=evaluation,
             network=models / "network",

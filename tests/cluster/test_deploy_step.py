@@ -155,6 +155,7 @@ def test_a_model_that_never_becomes_ready_is_undone(place: Desk, champion: str) 
         place.kubectl.apply(change | {"data": template["data"]})
     assert code == 4, said
     assert "inference_service_undone" in said
+    assert "no-such-option" in said, said  # why: the server's own last words
     assert place.service()["spec"] == before["spec"]
     assert place.check_answers() == champion
 

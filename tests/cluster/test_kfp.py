@@ -40,7 +40,7 @@ pytestmark = [
 KFP_NAMESPACE = os.environ.get("KFP_NAMESPACE", "kubeflow")
 BACKEND = os.environ.get("KFP_BACKEND", "2.0")
 PARAMETERS = {
-    "epochs": 400,  # long enough to be killed in
+    "epochs": 2000,  # a minute or more, long enough to be killed in
     "checkpoint_seconds": 0.5,
     "embedding": 16,
     "filters": 16,

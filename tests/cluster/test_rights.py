@@ -56,8 +56,8 @@ ALLOWED: dict[str, dict[str, tuple[str, ...]]] = {
         # the deploy step
         "inferenceservices.serving.kserve.io": (*READ, "create", "patch", "delete"),
         "events": READ,
-        "pods/log": ("get",),
         "deployments.apps": READ,
+        "replicasets.apps": READ,
         # a step of a pipeline
         "pods": READ,
         "workflowtaskresults.argoproj.io": ("create", "patch"),

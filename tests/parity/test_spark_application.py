@@ -10,6 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from frontdesk.errors import UnreadableFile
 from frontdesk.preprocessing import spark_application, spark_container
 from frontdesk.records import DEFAULT_TICKET_COLUMNS
 from frontdesk.storage import Store
@@ -36,4 +37,5 @@ def test_a_driver_that_spark_started_makes_tensors(tmp_path: Path) -> None:
     assert made["rows"]["train"] == 20
     missing = [*launcher, *main[:4], "nothing", *main[5:]]
     refused = subprocess.run(missing, env=environment, capture_output=True, text=True, timeout=500, check=False)
-    assert refused.returncode != 0
+    assert refused.returncode == UnreadableFile.exit_code, refused.stderr[-4000:]
+    assert "no such snapshot" in refused.stdout + refused.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -52,6 +53,18 @@ def test_what_spark_reads_and_writes_is_what_was_there(spark: SparkSession, s3: 
     assert written.select(CHOSEN).to_pydict() == TABLE.select(CHOSEN).to_pydict()
     (done,) = files.get_file_info([leftover])
     assert done.type.name == "NotFound"
+
+
+def test_any_thread_reads_and_writes_with_any_session(spark: SparkSession, s3: S3) -> None:
+    def round_trip(name: str) -> list[int]:
+        foreign = spark.newSession()
+        write_folder(foreign.range(7, numPartitions=1).toDF("row"), s3.uri(f"source/{name}"))
+        write_folder(spark.range(8, numPartitions=1).toDF("row"), s3.uri(f"source/{name}"))
+        return sorted(row.row for row in read_folder(foreign, s3.uri(f"source/{name}"), ["row"]).collect())
+
+    assert round_trip("here") == list(range(8))
+    with ThreadPoolExecutor(1) as threads:
+        assert threads.submit(round_trip, "there").result() == list(range(8))
 
 
 def test_an_empty_folder_is_an_error_without_a_trace_of_java(spark: SparkSession, s3: S3) -> None:

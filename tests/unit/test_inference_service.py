@@ -17,7 +17,7 @@ import pytest
 
 from frontdesk.bundle import Bundle
 from frontdesk.errors import ClusterError, GateRefused
-from frontdesk.inference_service import InferenceServices, _before, declared, rolled_out
+from frontdesk.inference_service import InferenceServices, _before, declared
 from frontdesk.registry import Version
 from tests.bundles import TicketBundles
 
@@ -69,28 +69,6 @@ def test_what_was_served_comes_back_without_what_the_server_wrote() -> None:
 def test_what_comes_back(there: str | None, champion: dict[str, Any] | None, model: str | None) -> None:
     back = _before(served(there) if there else None, TEMPLATE, NEW, champion)
     assert (back and back["metadata"]["annotations"]["frontdesk/model-id"]) == model
-
-
-def deployment(**status: int) -> dict[str, Any]:
-    full = {"observedGeneration": 4, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}
-    template = {"metadata": {"annotations": {"frontdesk/model-id": "new"}}}
-    return {
-        "metadata": {"name": "ticket-predictor", "generation": 4},
-        "spec": {"replicas": 2, "template": template},
-        "status": full | status,
-    }
-
-
-def test_rolled_out_means_every_pod() -> None:
-    assert rolled_out(deployment(), "new")
-    assert not rolled_out(deployment(), "old")
-    for status in (
-        {"observedGeneration": 3},  # the controller has not seen the change
-        {"replicas": 3},  # an old pod is left
-        {"updatedReplicas": 1},
-        {"availableReplicas": 1},
-    ):
-        assert not rolled_out(deployment(**status), "new")
 
 
 @contextmanager
