@@ -137,8 +137,10 @@ def test_two_processes_give_what_one_process_gives(
     alone = train(on_disk(tmp_path / "tensors", spec, made(spec, ROWS)), tmp_path / "alone", PARAMETERS)
     ours, theirs = (load_file(folder / "weights.safetensors") for folder in (alone, two.network))
     assert ours.keys() == theirs.keys()
-    for name, weights in ours.items():
-        np.testing.assert_allclose(theirs[name], weights, rtol=1e-4, atol=1e-4, err_msg=name)
+    close = [np.isclose(theirs[name], weights, rtol=1e-5, atol=1e-5).reshape(-1) for name, weights in ours.items()]
+    assert np.concatenate(close).mean() > 0.99
+    for name, weights in ours.items():  # where a gradient is all but zero, Adam makes a step of its rounding
+        np.testing.assert_allclose(theirs[name], weights, rtol=1e-2, atol=1e-2, err_msg=name)
     lines = [orjson.loads((folder / "history.json").read_bytes()) for folder in (alone, two.network)]
     for one, several in zip(*lines, strict=True):
         assert several["loss"] == pytest.approx(one["loss"], rel=1e-5)
