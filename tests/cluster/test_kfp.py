@@ -180,7 +180,7 @@ def kfp(
 
 
 def pods_of(kfp: Desk, run: str, step: str) -> list[dict[str, Any]]:
-    """Return the pods of a step, oldest first: known by the source of the step in their arguments, as their drivers are."""
+    """Return the pods of a step, oldest first: known by its source in their arguments, which their drivers have too."""
     pods = kfp.pipelines.items("pods", "-l", f"pipeline/runid={run}")
     found = [
         pod for pod in pods if f"def {step}(" in json.dumps(pod["spec"]) and "-driver-" not in pod["metadata"]["name"]
