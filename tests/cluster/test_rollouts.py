@@ -85,6 +85,8 @@ def test_a_new_model_takes_over_without_a_lost_request(
         serve(release, new)
         until_taken_up(release.kubectl, before)
         release.kubectl.rolled_out(DEPLOYMENT)
+        # Kept connections stay with the old pods until these end, which a rollout does not wait for.
+        until("the old pods have ended", lambda: len(release.kubectl.items("pods", "-l", PODS)) == 2)
     print(f"\nrolling update, {'kept' if keep else 'new'} connections: {found}")
     assert not found.failed, str(found)
     assert set(found.models) == {manifest_at(old)["model_id"], manifest_at(new)["model_id"]}

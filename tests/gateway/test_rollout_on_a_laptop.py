@@ -75,6 +75,8 @@ def test_a_good_candidate_is_promoted(registered: Place, tmp_path: Path) -> None
                 stack.wait_for(lambda: not latest_rollout(database, "ticket").active, seconds=400)
                 seen = len(desk.models)
                 stack.wait_for(lambda: len(desk.models) > seen + 40)
+            promoted = 'frontdesk_rollout_status{recipe="ticket",status="promoted"} 1.0'  # the gateway looks by itself
+            stack.wait_for(lambda: promoted in client.get("/metrics").text)
             metrics = client.get("/metrics").text
         found = latest_rollout(database, "ticket")
         assert found.progress.status == "promoted", found.as_json()
@@ -88,7 +90,6 @@ def test_a_good_candidate_is_promoted(registered: Place, tmp_path: Path) -> None
         stack.wait_for(lambda: release(database, "ticket", 2).state == "deployed")
         stack.wait_for(lambda: release(database, "ticket", 1).state == "replaced")
         assert offered(registered.store, "ticket")["model_id"] == registered.candidate.model_id
-        assert 'frontdesk_rollout_status{recipe="ticket",status="promoted"} 1.0' in metrics
         assert 'frontdesk_rollout_calls_total{outcome="good",recipe="ticket",side="candidate"}' in metrics
         status = command("rollout", "status", "ticket", **where)
         assert {one["arm"] for one in status["counts"]} == {"candidate", "control"}
