@@ -275,7 +275,7 @@ def test_a_schedule_fires_and_is_declared_once(kfp: Desk, run: str) -> None:
 
 def test_the_retry_goes_on_from_the_checkpoint(kfp: Desk, run: str) -> None:
     (pod,) = [pod for pod in pods_of(kfp, run, "train") if pod["status"]["phase"] == "Succeeded"]
-    events = [json.loads(line) for line in log_of(kfp, pod).splitlines() if line.startswith("{")]
+    events = [json.loads(line) for line in log_of(kfp, pod).splitlines() if line.startswith('{"at"')]
     (resumed,) = [one for one in events if one["event"] == "training_resumed"]
     assert 0 < resumed["step"] < resumed["of"]
 
