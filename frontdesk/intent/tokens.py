@@ -20,7 +20,6 @@ import pyarrow.compute as pc
 from frontdesk.errors import BundleError, EmptyTable
 from frontdesk.intent.columns import FEATURE_PREFIX, FIELD_PREFIX, INTENT
 from frontdesk.intent.levels import FeatureLevels
-from frontdesk.preprocessing.encoding import level
 from frontdesk.storage import canonical_json
 
 TOKENIZER_FORMAT = 1
@@ -32,11 +31,6 @@ UNSEEN = -1
 MAX_EVENTS = 30_000
 FIELD_CHARACTERS = 100
 _MINUTE = 60_000_000
-
-
-def field_value(value: Any) -> str:
-    """Return what a field adds to an event's token: `level`'s text, cut; empty where missing."""
-    return (level(value) or "")[:FIELD_CHARACTERS]
 
 
 @dataclass(frozen=True)
@@ -132,7 +126,7 @@ class Tokenizer:
         Args:
             kind: ``intent`` or ``event``.
             name: the intent's id or the event's name, as `level` writes it.
-            values: one per field, as `field_value` writes them.
+            values: one per field: `level`'s text, cut at `FIELD_CHARACTERS`; empty where missing.
         """
         if kind == INTENT:
             intent = self.intent_ids.get(name, UNSEEN)
