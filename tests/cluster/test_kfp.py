@@ -169,9 +169,11 @@ def kfp(
         write(simulate(400, seed=3), folder / "tickets.parquet")
         store.put((folder / "tickets.parquet").read_bytes(), "tickets.parquet")
         server = Client(os.environ["KFP_ENDPOINT"])
-        desk = Desk(serving, pipelines, image, store, folder, environment, server)
+        sets = [part for key, value in PARAMETERS.items() for part in ("--set", f"{key}={value}")]
+        asked = ("--data", store.uri("tickets.parquet"), *sets)
+        desk = Desk(serving, pipelines, image, store, folder, environment, server, {"asked": asked})
         yield desk
-        for run in (desk.told["submitted"]["run"], *desk.told["fired"]):  # their pods hold the disk
+        for run in (desk.told["submitted"]["run"], *desk.told.get("fired", ())):  # their pods hold the disk
             pipelines.run("delete", "pods", "-l", f"pipeline/runid={run}", "--ignore-not-found")
         on_disk(pipelines, image, name, "rm -rf /disk/*")
     finally:
@@ -206,12 +208,13 @@ def story(kfp: Desk, run: str) -> str:
 
 
 def await_training(kfp: Desk, run: str) -> dict[str, Any]:
-    """Return the pod of a training that has kept a checkpoint."""
+    """Return the pod of a training that runs, and has kept a checkpoint."""
 
     def training() -> dict[str, Any] | None:
         assert ended(kfp, run) is None, story(kfp, run)
         for pod in pods_of(kfp, run, "train"):
             if log_of(kfp, pod).count('"event":"epoch"') >= 10:
+                assert pod["status"]["phase"] == "Running", "the training ended before it was seen: give it more epochs"
                 return pod
         return None
 
@@ -237,18 +240,7 @@ def unschedule(name: str) -> None:
 @pytest.fixture(scope="module")
 def run(kfp: Desk) -> str:
     """A lifecycle whose training pod was killed once, retried, and succeeded."""
-    sets = [part for key, value in PARAMETERS.items() for part in ("--set", f"{key}={value}")]
-    data, name = kfp.store.uri("tickets.parquet"), f"{kfp.serving.namespace}"
-    schedule = ("schedule", "ticket", "--name", name, "--cron", "* * * * *", "--data", data, *sets)
-    try:
-        kfp.told["scheduled"] = [kfp.frontdesk(*schedule)["changes"][0]["action"] for _ in range(2)]
-        kfp.told["submitted"] = kfp.frontdesk("submit", "ticket", "--data", data, *sets)
-        kfp.told["fired"] = until("a run of the schedule", lambda: runs_of_schedule(kfp, name), 240)
-    finally:
-        unschedule(name)
-    for one in kfp.told["fired"]:
-        with contextlib.suppress(ApiException):  # an old server's runs go with their schedule
-            kfp.server.terminate_run(one)
+    kfp.told["submitted"] = kfp.frontdesk("submit", "ticket", *kfp.told["asked"])
     started = str(kfp.told["submitted"]["run"])
     victim = await_training(kfp, started)
     kfp.pipelines.run("delete", "pod", victim["metadata"]["name"], "--grace-period=0", "--force")
@@ -261,16 +253,20 @@ def run(kfp: Desk) -> str:
     return started
 
 
-def test_a_schedule_fires_and_is_declared_once(kfp: Desk, run: str) -> None:
-    assert kfp.told["scheduled"] == ["create", "keep"]
-    assert run not in kfp.told["fired"]
-    fired = kfp.server.get_run(kfp.told["fired"][0])
-    assert fired.pipeline_version_reference.pipeline_version_id == (
-        kfp.server.get_run(run).pipeline_version_reference.pipeline_version_id
-    )
-    # An old server tells the account of submitted runs only.
-    assert kfp.server.get_run(run).service_account == "frontdesk-pipelines"
-    assert fired.service_account in ("frontdesk-pipelines", None)
+@pytest.fixture(scope="module")
+def fired(kfp: Desk, run: str) -> str:
+    """A run that a schedule started; the schedule is gone, and the run ended."""
+    name = str(kfp.serving.namespace)
+    schedule = ("schedule", "ticket", "--name", name, "--cron", "* * * * *", *kfp.told["asked"])
+    try:
+        kfp.told["scheduled"] = [kfp.frontdesk(*schedule)["changes"][0]["action"] for _ in range(2)]
+        kfp.told["fired"] = until("a run of the schedule", lambda: runs_of_schedule(kfp, name), 240)
+    finally:
+        unschedule(name)
+    for one in kfp.told["fired"]:
+        with contextlib.suppress(ApiException):  # an old server's runs go with their schedule
+            kfp.server.terminate_run(one)
+    return str(kfp.told["fired"][0])
 
 
 def test_the_retry_goes_on_from_the_checkpoint(kfp: Desk, run: str) -> None:
@@ -316,3 +312,15 @@ def test_the_deployed_service_answers_as_the_new_model(kfp: Desk, run: str, imag
     assert service is not None
     assert service["metadata"]["annotations"]["frontdesk/model-id"] == deployed["model_id"]
     assert service["metadata"]["ownerReferences"][0]["name"] == "frontdesk-inference-services"
+
+
+def test_a_schedule_fires_and_is_declared_once(kfp: Desk, run: str, fired: str) -> None:
+    assert kfp.told["scheduled"] == ["create", "keep"]
+    assert run not in kfp.told["fired"]
+    found = kfp.server.get_run(fired)
+    assert found.pipeline_version_reference.pipeline_version_id == (
+        kfp.server.get_run(run).pipeline_version_reference.pipeline_version_id
+    )
+    # An old server tells the account of submitted runs only.
+    assert kfp.server.get_run(run).service_account == "frontdesk-pipelines"
+    assert found.service_account in ("frontdesk-pipelines", None)

@@ -86,6 +86,7 @@ def crashing(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_any_permutation_duplication_and_crash_gives_the_same_table(
     database: Database, crashing: list[int], history: list[Event], data: st.DataObject
 ) -> None:
+    crashing[0] = 10**9  # an example may have ended in the middle
     clear(database)
     apply_events(database, history)
     expected = table(database)

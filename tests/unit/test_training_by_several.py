@@ -23,11 +23,11 @@ from frontdesk.preprocessing.encoding import Arrays
 from frontdesk.storage import Store
 from frontdesk.ticket.network import NetworkConfig, TicketNetwork
 from frontdesk.train_worker import network_key
-from frontdesk.training import Trainer, train
+from frontdesk.training import Trainer
 from tests.serving.process import free_port
 from tests.small_network import small_spec
 from tests.tensor_folder import put_tensors
-from tests.unit.test_training import SMALL, made, on_disk
+from tests.unit.test_training import SMALL, made
 
 ROWS = 120
 PARAMETERS = SMALL.model_copy(update={"batch": 15})  # two processes get seven rows and eight
@@ -89,16 +89,17 @@ class Node:
         assert first.returncode == TrainingError.exit_code
         return said
 
-    def finished(self) -> str:
-        """Run both to the end; return what they said."""
-        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    def finished(self, processes: int = 2) -> str:
+        """Run both, or one alone, to the end, undisturbed from now on; return what they said."""
+        (self.folder / "mark").touch()
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
         done = subprocess.run(
             [*launcher, *self.command], env=self.environment, capture_output=True, text=True, timeout=300
         )
         assert done.returncode == 0, done.stderr
         key = network_key("made", PARAMETERS)
         assert [path.name for path in (self.folder / "store/networks").iterdir()] == [key]
-        assert done.stdout.count(f'"network": "{key}"') == 2
+        assert done.stdout.count(f'"network": "{key}"') == processes
         assert not list((self.folder / "work").rglob(".checkpoints/*.safetensors"))
         return done.stdout + done.stderr
 
@@ -125,33 +126,24 @@ def node(tmp_path: Path) -> Callable[[str], Node]:
     return start
 
 
-def test_two_processes_give_what_one_process_gives(
-    node: Callable[[str], Node], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    two = node("two")
-    (two.folder / "mark").touch()
+def test_two_processes_give_what_one_process_gives(node: Callable[[str], Node]) -> None:
+    one, two = node("one"), node("two")
+    one.finished(1)
     assert '"training_resumed"' not in two.finished()
-
-    monkeypatch.setenv("FRONTDESK_THREADS", "1")
-    spec = small_spec()
-    alone = train(on_disk(tmp_path / "tensors", spec, made(spec, ROWS)), tmp_path / "alone", PARAMETERS)
-    ours, theirs = (load_file(folder / "weights.safetensors") for folder in (alone, two.network))
+    ours, theirs = (load_file(folder / "weights.safetensors") for folder in (one.network, two.network))
     assert ours.keys() == theirs.keys()
-    close = [np.isclose(theirs[name], weights, rtol=1e-5, atol=1e-5).reshape(-1) for name, weights in ours.items()]
-    assert np.concatenate(close).mean() > 0.99
-    for name, weights in ours.items():  # where a gradient is all but zero, Adam makes a step of its rounding
-        np.testing.assert_allclose(theirs[name], weights, rtol=1e-2, atol=1e-2, err_msg=name)
-    lines = [orjson.loads((folder / "history.json").read_bytes()) for folder in (alone, two.network)]
-    for one, several in zip(*lines, strict=True):
-        assert several["loss"] == pytest.approx(one["loss"], rel=1e-5)
-        assert {name: several[name] for name in one if name != "loss"} == {
-            name: one[name] for name in one if name != "loss"
+    for name, weights in ours.items():
+        np.testing.assert_allclose(theirs[name], weights, rtol=1e-4, atol=1e-4, err_msg=name)
+    lines = [orjson.loads((each.network / "history.json").read_bytes()) for each in (one, two)]
+    for alone, several in zip(*lines, strict=True):
+        assert several["loss"] == pytest.approx(alone["loss"], rel=1e-5)
+        assert {name: several[name] for name in alone if name != "loss"} == {
+            name: alone[name] for name in alone if name != "loss"
         }
 
 
 def test_after_a_kill_two_processes_end_with_the_same_weights(node: Callable[[str], Node]) -> None:
     calm, killed = node("calm"), node("killed")
-    (calm.folder / "mark").touch()
     calm.finished()
     assert "the processes lost each other" in killed.killed()
     assert not (killed.folder / "store/networks").exists()
