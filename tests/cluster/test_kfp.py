@@ -244,7 +244,8 @@ def run(kfp: Desk) -> str:
     started = str(kfp.told["submitted"]["run"])
     victim = await_training(kfp, started)
     kfp.pipelines.run("delete", "pod", victim["metadata"]["name"], "--grace-period=0", "--force")
-    state = until("the end of the killed run", lambda: ended(kfp, started), 240, lambda: story(kfp, started))
+    # Argo makes a pod anew that is gone before it was looked at; one that it saw fails the run.
+    state = until("the end of the killed run", lambda: ended(kfp, started), 700, lambda: story(kfp, started))
     if state != "SUCCEEDED":  # a server of release 2.0 retries nothing by itself
         kfp.server._run_api.run_service_retry_run(started)
         until("the retry", lambda: ended(kfp, started) is None, 60)
