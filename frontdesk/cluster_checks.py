@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from frontdesk.cluster_reasons import Object, Workloads, conditions, rolled_out, why_deployment, why_job
+from frontdesk.cluster_reasons import OF_SERVICE, Object, Workloads, conditions, rolled_out, why_deployment, why_job
 from frontdesk.cluster_rules import problems
 from frontdesk.errors import ClusterError
 from frontdesk.findings import Finding
 from frontdesk.kubernetes_api import Cluster
 
 SERVING = "serving.kserve.io"
-OF_SERVICE = f"{SERVING}/inferenceservice"
-"""Label of everything that KServe makes for an InferenceService."""
 OURS, COMPONENT = "app.kubernetes.io/part-of=frontdesk", "app.kubernetes.io/component"
 S3_ENDPOINT = f"{SERVING}/s3-endpoint"
 CRDS = {"inferenceservices": "v1beta1", "servingruntimes": "v1alpha1", "clusterstoragecontainers": "v1alpha1"}

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Object = Mapping[str, Any]
+OF_SERVICE = "serving.kserve.io/inferenceservice"
+"""Label of everything that KServe makes for an InferenceService."""
 _LONGEST = 400
 _REVISION = "deployment.kubernetes.io/revision"
 _WAITING_IS_USUAL = ("ContainerCreating", "PodInitializing")

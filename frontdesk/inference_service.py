@@ -20,7 +20,7 @@ import orjson
 import yaml
 
 from frontdesk import progress
-from frontdesk.cluster_reasons import Workloads, conditions, rolled_out, why_deployment
+from frontdesk.cluster_reasons import OF_SERVICE, Workloads, conditions, rolled_out, why_deployment
 from frontdesk.errors import ClusterError, GateRefused, UsageError
 from frontdesk.golden_questions import count_wrong, golden_questions
 from frontdesk.logs import event
@@ -34,7 +34,6 @@ CONFIG_MAP = "frontdesk-inference-services"
 MANAGER = "frontdesk-deploy"
 MODEL_ID = "frontdesk/model-id"
 _API, _KIND = "serving.kserve.io/v1beta1", "InferenceService"
-_OF_SERVICE = "serving.kserve.io/inferenceservice"
 _POLL_SECONDS, _ANSWER_SECONDS = 1.0, 10.0
 _log = logging.getLogger(__name__)
 
@@ -146,11 +145,9 @@ class InferenceServices:
         end = time.monotonic() + self._seconds
         while True:
             service = self._cluster.get(_API, _KIND, self._namespace, name) or {}
-            parts = self._cluster.list("apps/v1", "Deployment", self._namespace, labels=f"{_OF_SERVICE}={name}")
+            parts = self._cluster.list("apps/v1", "Deployment", self._namespace, labels=f"{OF_SERVICE}={name}")
             expected = [f"{name}-{part}" for part in ("predictor", "transformer") if part in service.get("spec", {})]
-            done = {
-                part["metadata"]["name"] for part in parts if _model_of(_pods(part)) == model_id and rolled_out(part)
-            }
+            done = {part["metadata"]["name"] for part in parts if serves(part, model_id)}
             address = service.get("status", {}).get("address", {}).get("url")
             ready = conditions(service).get("Ready", {})
             if address and done.issuperset(expected) and ready.get("status") == "True":
@@ -204,6 +201,11 @@ def declared(template: Mapping[str, Any], bundle: str, model_id: str) -> dict[st
     return manifest
 
 
+def serves(deployment: Mapping[str, Any], model_id: str) -> bool:
+    """Return whether every pod of a Deployment serves a model, and none another one."""
+    return _model_of(deployment["spec"]["template"]) == model_id and rolled_out(deployment)
+
+
 def _before(
     there: Mapping[str, Any] | None,
     template: Mapping[str, Any],
@@ -230,11 +232,6 @@ def _before(
 def _model_of(thing: Mapping[str, Any]) -> str | None:
     """Return the model that an InferenceService, a pod or its template is marked with."""
     return (thing["metadata"].get("annotations") or {}).get(MODEL_ID)
-
-
-def _pods(deployment: Mapping[str, Any]) -> Mapping[str, Any]:
-    template: Mapping[str, Any] = deployment["spec"]["template"]
-    return template
 
 
 def _answers(address: str, body: bytes) -> tuple[list[dict[str, Any]], str]:

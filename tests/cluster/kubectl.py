@@ -120,6 +120,11 @@ class Kubectl:
         """Return the pods with some labels that are not being deleted."""
         return [pod for pod in self.items("pods", "-l", selector) if "deletionTimestamp" not in pod["metadata"]]
 
+    def restarts(self, selector: str) -> int:
+        """Return how often a container of those pods was started again at most."""
+        states = [one for pod in self.pods(selector) for one in pod["status"].get("containerStatuses", ())]
+        return max((one["restartCount"] for one in states), default=0)
+
 
 class Helm:
     """helm in one namespace."""

@@ -112,7 +112,7 @@ def test_a_broken_bundle_never_receives_traffic(
     with caller.calling(address, ASKED) as found:
         serve(release, s3_address.store.uri(*parts))
         until_taken_up(release.kubectl, before)
-        until("the new pod has failed", lambda: _restarts(release.kubectl) >= 1, told=release.kubectl.story)
+        until("the new pod has failed", lambda: release.kubectl.restarts(PODS) >= 1, told=release.kubectl.story)
     print(f"\nbroken bundle: {found}")
     assert not found.failed, str(found)
     assert set(found.models) == {good}
@@ -127,11 +127,6 @@ def test_a_broken_bundle_never_receives_traffic(
         release.kubectl.rolled_out(DEPLOYMENT)
     assert not found.failed, str(found)
     assert set(found.models) == {good}
-
-
-def _restarts(kubectl: Kubectl) -> int:
-    states = [one for pod in kubectl.pods(PODS) for one in pod["status"].get("containerStatuses", ())]
-    return max((one["restartCount"] for one in states), default=0)
 
 
 def _model(kubectl: Kubectl) -> str:

@@ -61,16 +61,10 @@ def test_a_bundle_that_no_trusted_key_signed_never_answers(
     assert answered(caller, url, asked)["predictions"][0]["model_id"] == good
 
     serve("unsigned")
-    until("the new pod has failed", lambda: restarts(kubectl) >= 1, told=kubectl.story)
+    until("the new pod has failed", lambda: kubectl.restarts(PODS) >= 1, told=kubectl.story)
     assert caller.ask(url, asked)["predictions"][0]["model_id"] == good
     code, findings = doctor(release.namespace)
     (told,) = findings["InferenceService ticket"]
     assert (code, told["state"]) == (1, "wrong")
     assert "signed" in told["words"], told
     release.uninstall()
-
-
-def restarts(kubectl: Kubectl) -> int:
-    """Return how often a container of the service's pods was started again at most."""
-    states = [one for pod in kubectl.pods(PODS) for one in pod["status"].get("containerStatuses", ())]
-    return max((one["restartCount"] for one in states), default=0)

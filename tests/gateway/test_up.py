@@ -154,6 +154,15 @@ def test_a_bundle_that_is_broken(ticket_bundle: Path, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_model_server_that_does_not_start(ticket_bundle: Path, tmp_path: Path) -> None:
+    nowhere = {"FRONTDESK_POLICY": str(tmp_path / "nothing.json")}
+    done = run("up", "--bundle", str(ticket_bundle), "--out", "up", folder=tmp_path, environment=nowhere)
+    assert done.returncode != 0
+    assert "model server ended before it was ready" in done.stderr
+    assert "nothing.json" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_taken_port(desk: Stack, ticket_bundle: Path, tmp_path: Path) -> None:
     port = desk.told["gateway"].rpartition(":")[2]
     done = run("up", "--bundle", str(ticket_bundle), "--out", "up", "--port", port, folder=tmp_path)

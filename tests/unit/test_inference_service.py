@@ -17,7 +17,7 @@ import pytest
 
 from frontdesk.bundle import Bundle
 from frontdesk.errors import ClusterError, GateRefused
-from frontdesk.inference_service import InferenceServices, _before, declared
+from frontdesk.inference_service import InferenceServices, _before, declared, serves
 from frontdesk.registry import Version
 from tests.bundles import TicketBundles
 
@@ -69,6 +69,28 @@ def test_what_was_served_comes_back_without_what_the_server_wrote() -> None:
 def test_what_comes_back(there: str | None, champion: dict[str, Any] | None, model: str | None) -> None:
     back = _before(served(there) if there else None, TEMPLATE, NEW, champion)
     assert (back and back["metadata"]["annotations"]["frontdesk/model-id"]) == model
+
+
+def deployment(**status: int) -> dict[str, Any]:
+    full = {"observedGeneration": 4, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}
+    template = {"metadata": {"annotations": {"frontdesk/model-id": "new"}}}
+    return {
+        "metadata": {"name": "ticket-predictor", "generation": 4},
+        "spec": {"replicas": 2, "template": template},
+        "status": full | status,
+    }
+
+
+def test_a_model_is_served_when_every_pod_serves_it() -> None:
+    assert serves(deployment(), "new")
+    assert not serves(deployment(), "old")
+    for status in (
+        {"observedGeneration": 3},  # the controller has not seen the change
+        {"replicas": 3},  # an old pod is left
+        {"updatedReplicas": 1},
+        {"availableReplicas": 1},
+    ):
+        assert not serves(deployment(**status), "new")
 
 
 @contextmanager
